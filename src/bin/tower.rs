@@ -1,0 +1,3 @@
+//! The transmitter.
+
+fn main() {}

@@ -1,0 +1,206 @@
+//! The tower's configuration, checked and complete.
+
+use std::path::PathBuf;
+
+/// Everything the tower can be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TowerConfig {
+    /// Where listeners connect.
+    pub http: HttpConfig,
+    /// Where stations connect.
+    pub ingest: IngestConfig,
+    /// Who may change things.
+    pub control: ControlConfig,
+    /// The inputs and their order.
+    pub input: InputConfig,
+    /// What happens when no input has anything.
+    pub fallback: FallbackConfig,
+    /// FFmpeg.
+    pub encoder: EncoderConfig,
+    /// Where log lines go.
+    pub log: LogConfig,
+    /// From the wish to stop to the last thread joined.
+    pub shutdown_timeout_sec: u64,
+    /// What players show.
+    pub station_name: String,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpConfig {
+    /// Address to bind: `::` is every address of both families.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Listeners in all.
+    pub max_clients: usize,
+    /// Connections of one address; loopback is exempt.
+    pub max_clients_per_address: usize,
+    /// Beyond its bound, a listener that acknowledges nothing for this long is slow.
+    pub client_timeout_ms: u64,
+    /// What the kernel may hold for a listener.
+    pub backlog_sec: u32,
+    /// What happens to a slow listener.
+    pub slow: Slow,
+}
+
+/// What happens to a slow listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slow {
+    /// It is disconnected, by a reset, so that it learns of it.
+    Drop,
+    /// It is moved to live, on a frame border.
+    Skip,
+}
+
+/// `[ingest]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngestConfig {
+    /// The socket that takes PCM.
+    pub socket: PathBuf,
+    /// Samples per channel in a sender's frame: 1024 (station) or 1152 (pump).
+    pub frame_samples: usize,
+}
+
+/// `[control]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlConfig {
+    /// The socket that takes HTTP and may change things.
+    pub socket: PathBuf,
+    /// The private socket between the door and the control plane.
+    pub web_socket: PathBuf,
+    /// Loopback may change things too.
+    pub loopback: bool,
+    /// Host names, besides this machine's own, under which the control plane answers.
+    pub hosts: Vec<String>,
+}
+
+/// `[input]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputConfig {
+    /// Frames of PCM that wait for the pump, per input.
+    pub buffer_frames: usize,
+    /// Frames that make an absent input present.
+    pub preroll_frames: usize,
+    /// Silence before the fallback comes; 0: none.
+    pub grace_ms: u64,
+    /// Start in GRACE, not in FALLBACK.
+    pub start_in_grace: bool,
+    /// Inputs by precedence.
+    pub order: Vec<crate::router::InputId>,
+}
+
+/// `[fallback]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct FallbackConfig {
+    /// What to loop when there is no program; none: the tone.
+    pub file: Option<PathBuf>,
+    /// The tone's pitch; 0: silence instead of a tone.
+    pub tone_hz: u32,
+}
+
+/// `[encoder]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncoderConfig {
+    /// Off: fillers are on air (for tests).
+    pub enabled: bool,
+    /// The program.
+    pub ffmpeg: PathBuf,
+    /// Of the MP3 on air.
+    pub bitrate_kbps: u32,
+    /// On air trails the pump by this, and two frames.
+    pub cushion_ms: u64,
+    /// MP3 frames that wait for the broadcaster.
+    pub mp3_buffer_frames: usize,
+    /// Without a first frame for this long, the start has failed.
+    pub startup_timeout_ms: u64,
+    /// Owing frames and silent for this long, the encoder has stalled.
+    pub stall_ms: u64,
+    /// Waits before delayed restarts; the last one repeats.
+    pub backoff_ms: Vec<u64>,
+    /// Delayed restarts in a row before DEGRADED.
+    pub max_restarts: u32,
+    /// In DEGRADED: one attempt a minute for this long, then one each ten minutes.
+    pub recovery_retry_minutes: u64,
+    /// Keep a primed FFmpeg ready.
+    pub spare: bool,
+    /// FFmpeg at debug level, the command logged.
+    pub debug: bool,
+}
+
+impl EncoderConfig {
+    /// The cushion in whole frames, rounded up.
+    pub fn cushion_frames(&self) -> u64 {
+        self.cushion_ms.div_ceil(crate::frame::TICK_MS)
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    /// The log file.
+    pub file: PathBuf,
+    /// The least important level that is logged.
+    pub level: log::LevelFilter,
+    /// Send lines to the system's log as well.
+    pub syslog: bool,
+}
+
+impl TowerConfig {
+    /// The defaults, with the sockets and the log in `runtime_dir`.
+    pub fn with_runtime_dir(runtime_dir: &std::path::Path) -> Self {
+        Self {
+            http: HttpConfig {
+                host: "::".into(),
+                port: 8000,
+                max_clients: 10_000,
+                max_clients_per_address: 256,
+                client_timeout_ms: 250,
+                backlog_sec: crate::limits::BACKLOG_SEC,
+                slow: Slow::Drop,
+            },
+            ingest: IngestConfig {
+                socket: runtime_dir.join("pcm.sock"),
+                frame_samples: crate::frame::STATION_FRAME_SAMPLES,
+            },
+            control: ControlConfig {
+                socket: runtime_dir.join("control.sock"),
+                web_socket: runtime_dir.join("web.sock"),
+                loopback: true,
+                hosts: Vec::new(),
+            },
+            input: InputConfig {
+                buffer_frames: crate::limits::INPUT_PCM.frames_max,
+                preroll_frames: 3,
+                grace_ms: 5000,
+                start_in_grace: false,
+                order: vec![crate::router::InputId::Live, crate::router::InputId::Station],
+            },
+            fallback: FallbackConfig {
+                file: None,
+                tone_hz: 440,
+            },
+            encoder: EncoderConfig {
+                enabled: true,
+                ffmpeg: "ffmpeg".into(),
+                bitrate_kbps: 128,
+                cushion_ms: 720,
+                mp3_buffer_frames: crate::limits::MP3.frames_max,
+                startup_timeout_ms: 1500,
+                stall_ms: 250,
+                backoff_ms: vec![1000, 2000, 4000, 8000, 10_000],
+                max_restarts: 5,
+                recovery_retry_minutes: 10,
+                spare: true,
+                debug: false,
+            },
+            log: LogConfig {
+                file: runtime_dir.join("tower.log"),
+                level: log::LevelFilter::Info,
+                syslog: true,
+            },
+            shutdown_timeout_sec: 5,
+            station_name: "Retrowaves".into(),
+        }
+    }
+}

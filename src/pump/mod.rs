@@ -1,0 +1,4 @@
+//! `AudioPump`: the tower's sole metronome.
+
+pub mod clock;
+pub mod selector;
