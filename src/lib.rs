@@ -10,6 +10,8 @@ pub mod ring;
 
 pub mod router;
 
+pub mod fallback;
+
 pub mod pump;
 
 pub mod encoder;

@@ -1,0 +1,204 @@
+//! Trying the encoder's command line: `tower probe`, and the tone loop.
+//!
+//! The same command, the same child, the same checks as on air, but on the
+//! calling thread and with an end.
+
+use std::{
+    os::fd::AsFd,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{
+    child::{Child, Desync, Owed, Read, Write},
+    command::EncoderCommand,
+    drive::end_processes,
+    header::Header,
+    launch::launch,
+    stderr::StderrLines,
+};
+use crate::{
+    frame::{PumpFrame, TICK_MS},
+    sys::time::now_ms,
+};
+
+/// Lines of stderr that a probe shows.
+const STDERR_LINES_MAX: usize = 20;
+/// How often a wait looks at the clock.
+const POLL_MS: u8 = 5;
+
+/// How a trial is run.
+pub struct Trial<'a> {
+    /// What goes in.
+    pub frames: &'a [PumpFrame],
+    /// One frame per tick, as on air; otherwise as fast as it goes.
+    pub paced: bool,
+    /// From the start to the first MP3 frame.
+    pub timeout_ms: u64,
+    /// Becomes true when the result is not wanted any more.
+    pub cancel: &'a AtomicBool,
+}
+
+/// What a trial gave.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Whole MP3 frames, in order.
+    pub frames: Vec<Vec<u8>>,
+    /// From the start of the process to the first frame.
+    pub first_frame_ms: Option<u64>,
+    /// The most PCM frames that were in but not out, before their end.
+    pub backlog_frames: usize,
+    /// What FFmpeg said.
+    pub stderr: Vec<String>,
+}
+
+/// Why a trial has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// No such program, or it may not be run.
+    #[error("cannot start the encoder: {0}; encoder.ffmpeg (TOWER_FFMPEG) must name an FFmpeg with libmp3lame")]
+    Start(#[source] std::io::Error),
+    /// It runs and does not deliver.
+    #[error("no MP3 frame in {timeout_ms} ms; ffmpeg says: {stderr}")]
+    Timeout {
+        /// The limit.
+        timeout_ms: u64,
+        /// What FFmpeg said.
+        stderr: String,
+    },
+    /// It delivers something else.
+    #[error("not the frames that were ordered: {what}; ffmpeg says: {stderr}")]
+    Desync {
+        /// What was wrong.
+        what: Desync,
+        /// What FFmpeg said.
+        stderr: String,
+    },
+    /// Nobody wants it any more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Runs a trial. Waits; the process is gone when it returns.
+///
+/// # Errors
+/// When there is no process, no frame in time, or a wrong one.
+pub fn run(command: &EncoderCommand, header: Header, trial: &Trial<'_>) -> Result<Outcome, ProbeError> {
+    let (process, stderr) = launch(command, 0).map_err(ProbeError::Start)?;
+    let mut session = Session {
+        child: Some(Child::new(process, header, now_ms())),
+        stderr: Some(StderrLines::new(stderr)),
+        started_ms: now_ms(),
+        outcome: Outcome::default(),
+    };
+    let result = session.feed_and_read(trial);
+    session.read_stderr();
+    end_processes(&mut session.child.take().map(|child| child.process).into_iter().collect());
+    session.read_stderr();
+    let said = || session.outcome.stderr.join(" / ");
+    match result {
+        Ok(()) => Ok(session.outcome),
+        Err(Stop::Timeout) => Err(ProbeError::Timeout {
+            timeout_ms: trial.timeout_ms,
+            stderr: said(),
+        }),
+        Err(Stop::Desync(what)) => Err(ProbeError::Desync { what, stderr: said() }),
+        Err(Stop::Cancelled) => Err(ProbeError::Cancelled),
+    }
+}
+
+enum Stop {
+    Timeout,
+    Desync(Desync),
+    Cancelled,
+}
+
+struct Session {
+    child: Option<Child>,
+    stderr: Option<StderrLines>,
+    started_ms: u64,
+    outcome: Outcome,
+}
+
+impl Session {
+    /// Feeds every frame and reads until all but the look-ahead are out.
+    fn feed_and_read(&mut self, trial: &Trial<'_>) -> Result<(), Stop> {
+        let wanted = trial.frames.len().saturating_sub(1);
+        let mut next = 0;
+        while self.outcome.frames.len() < wanted {
+            if trial.cancel.load(SeqCst) {
+                return Err(Stop::Cancelled);
+            }
+            next = self.write_what_is_due(trial, next);
+            let ended = self.read_some()?;
+            let waited_ms = now_ms() - self.started_ms;
+            let pace_ms = if trial.paced {
+                trial.frames.len() as u64 * TICK_MS
+            } else {
+                0
+            };
+            let first_is_late = self.outcome.first_frame_ms.is_none() && waited_ms > trial.timeout_ms;
+            if ended || first_is_late || waited_ms > 2 * trial.timeout_ms + pace_ms {
+                return Err(Stop::Timeout);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_what_is_due(&mut self, trial: &Trial<'_>, mut next: usize) -> usize {
+        let Some(child) = &mut self.child else { return next };
+        let now = now_ms();
+        let due = if trial.paced {
+            usize::try_from((now - self.started_ms) / TICK_MS + 1).unwrap_or(0)
+        } else {
+            usize::MAX
+        };
+        while next < due.min(trial.frames.len()) && child.write(&trial.frames[next], Owed::Nobody, now) == Write::Taken
+        {
+            next += 1;
+        }
+        next
+    }
+
+    /// Waits for output, a little, and takes it. True when there will be no more.
+    fn read_some(&mut self) -> Result<bool, Stop> {
+        let Self {
+            child: Some(child),
+            outcome,
+            started_ms,
+            ..
+        } = self
+        else {
+            return Ok(true);
+        };
+        let mut fds = [PollFd::new(child.process.stdout.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, PollTimeout::from(POLL_MS));
+        outcome.backlog_frames = outcome.backlog_frames.max(child.owed_frames());
+        let now = now_ms();
+        let read = child.read(now, |_, frame| {
+            outcome.first_frame_ms.get_or_insert(now - *started_ms);
+            outcome.frames.push(frame.to_vec());
+        });
+        self.read_stderr();
+        match read {
+            Read::Desync(what) => Err(Stop::Desync(what)),
+            Read::Eof => Ok(true),
+            Read::Drained | Read::More => Ok(false),
+        }
+    }
+
+    fn read_stderr(&mut self) {
+        let lines = &mut self.outcome.stderr;
+        let open = self.stderr.as_mut().is_some_and(|stderr| {
+            stderr.read(|line| {
+                if lines.len() < STDERR_LINES_MAX {
+                    lines.push(line.to_owned());
+                }
+            })
+        });
+        if !open {
+            self.stderr = None;
+        }
+    }
+}
