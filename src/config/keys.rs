@@ -31,13 +31,7 @@ impl Key {
     }
 }
 
-const fn key(
-    path: &'static str,
-    env: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Key {
+const fn key(path: &'static str, env: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
     let env = if env.is_empty() { None } else { Some(env) };
     Key {
         path,

@@ -95,7 +95,9 @@ impl Layers {
 
     /// A value of this key was refused, so the one it has now was not meant.
     pub fn is_doubtful(&self, path: &str) -> bool {
-        self.errors.iter().any(|error| matches!(error, ConfigError::BadValue { key, .. } if *key == path))
+        self.errors
+            .iter()
+            .any(|error| matches!(error, ConfigError::BadValue { key, .. } if *key == path))
     }
 
     fn read_file(&mut self, path: &Path, text: &str) {
@@ -119,7 +121,10 @@ impl Layers {
             match value.get_ref() {
                 DeValue::Table(keys) if is_table(name.get_ref()) => {
                     let table = name.get_ref();
-                    values.extend(keys.iter().map(|(key, value)| (key.span().start, format!("{table}.{}", key.get_ref()), value)));
+                    values.extend(
+                        keys.iter()
+                            .map(|(key, value)| (key.span().start, format!("{table}.{}", key.get_ref()), value)),
+                    );
                 }
                 DeValue::Table(_) => self.errors.push(ConfigError::UnknownTable {
                     origin: origin(at),
@@ -147,8 +152,13 @@ impl Layers {
             Some(_) if value.is_empty() => {}
             Some(key) => self.put(key.path, &Raw::from_word(value), Origin::Environment(name.to_owned())),
             None => {
-                let meant = nearest_env(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                self.warnings.push(format!("environment {}: not a variable of the tower{meant}", name.escape_debug()));
+                let meant = nearest_env(name)
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
+                self.warnings.push(format!(
+                    "environment {}: not a variable of the tower{meant}",
+                    name.escape_debug()
+                ));
             }
         }
     }

@@ -96,7 +96,9 @@ fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
     };
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        File::open(path)?
+            .take(CONFIG_FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|error| unreadable(error.to_string()))?;
@@ -104,7 +106,10 @@ fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
         return Err(unreadable(format!("longer than {CONFIG_FILE_BYTES_MAX} bytes")));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         unreadable(format!("line {line} is not UTF-8"))
     })?;
     Ok((path.to_owned(), text))

@@ -82,7 +82,11 @@ impl Places {
             Some(folder) => folder.join("retrowaves"),
             None => probed.temporary.join(format!("retrowaves-{}", probed.uid)),
         };
-        let log = if probed.system_log { SYSTEM_LOG.into() } else { runtime.clone() };
+        let log = if probed.system_log {
+            SYSTEM_LOG.into()
+        } else {
+            runtime.clone()
+        };
         Self { runtime, log }
     }
 
@@ -183,7 +187,13 @@ mod tests {
         let user = Some(PathBuf::from("/run/user/1000"));
         let rows = [
             (true, user.clone(), true, "/run/retrowaves", "/var/log/retrowaves"),
-            (false, user.clone(), false, "/run/user/1000/retrowaves", "/run/user/1000/retrowaves"),
+            (
+                false,
+                user.clone(),
+                false,
+                "/run/user/1000/retrowaves",
+                "/run/user/1000/retrowaves",
+            ),
             (false, None, false, "/tmp/retrowaves-1000", "/tmp/retrowaves-1000"),
             (true, user, false, "/run/retrowaves", "/run/retrowaves"),
         ];
@@ -220,7 +230,10 @@ mod tests {
         std::os::unix::fs::symlink(&folder, &link).expect("link");
         assert!(matches!(make_runtime_folder(&link), Err(PlaceError::NotAFolder { .. })));
         let nowhere = base.join("missing").join("below");
-        assert!(matches!(make_runtime_folder(&nowhere), Err(PlaceError::Unusable { .. })));
+        assert!(matches!(
+            make_runtime_folder(&nowhere),
+            Err(PlaceError::Unusable { .. })
+        ));
         if geteuid().is_root() {
             std::os::unix::fs::chown(&folder, Some(12_345), None).expect("chown");
             let error = make_runtime_folder(&folder).expect_err("somebody else's");
