@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod limits;
 
@@ -18,6 +19,7 @@ pub mod encoder;
 
 pub mod histogram;
 pub mod journal;
+pub mod logging;
 pub mod stats;
 
 #[allow(unsafe_code)]

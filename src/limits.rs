@@ -70,6 +70,8 @@ pub const BATCH_FRAMES: u64 = 6;
 pub const BACKLOG_SEC: u32 = 6;
 /// What the kernel may hold for all listeners before every bound shrinks.
 pub const UNACKNOWLEDGED_BYTES_MAX: u64 = 64 << 20;
+/// The largest bound that may be configured.
+pub const BACKLOG_SEC_MAX: u32 = 12;
 /// The bound never shrinks below this.
 pub const BACKLOG_SEC_MIN: u32 = 1;
 
@@ -104,6 +106,12 @@ pub const LISTEN_BACKLOG: u32 = 4096;
 pub const SENDERS_MAX: usize = 16;
 /// Log lines that wait for the writer. The newest goes; drops are counted and said.
 pub const LOG_LINES_MAX: usize = 1024;
+/// Bytes of one log line; the rest of the line is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 2048;
+/// Bytes of a configuration file.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of the path of a Unix socket, as the kernel has it, without the final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Reports of a real-time thread that wait for the main thread.
 pub const JOURNAL_MAX: usize = 256;
 /// Bytes of an encoder's stdout taken in one wake-up.
@@ -132,7 +140,7 @@ const _: () =
 // The longest cushion waits in the MP3 queue, with as much again to spare.
 const _: () = assert!(MP3.frames_max as u64 >= 2 * (CUSHION_MS_MAX / TICK_MS + 1));
 // A listener at its bound has not yet fallen off the ring.
-const _: () = assert!(BACKLOG_SEC as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES < ON_AIR.frames_max as u64);
+const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES < ON_AIR.frames_max as u64);
 // A second accept of a catch-up pair stays within the wait for an input.
 const _: () = assert!(CATCH_UP_SPACING_MS > INPUT_WAIT_MS && 2 * CATCH_UP_SPACING_MS > LATE_TICK_MS);
 // A garbage-free packetizer needs room for three frames.

@@ -138,3 +138,14 @@ pub struct IngestStats {
     /// Bytes read and discarded because another sender holds the floor (N4).
     pub bytes_without_floor: Counter,
 }
+
+/// Written by the log's callers and the `tower:log` thread.
+#[derive(Debug, Default)]
+pub struct LogStats {
+    /// Lines that a file, the system's log or stderr took.
+    pub lines: Counter,
+    /// Lines that the full queue could not take. Written by the callers.
+    pub dropped: Counter,
+    /// Lines that nothing would take: disk full, no system log, stderr blocked.
+    pub lost: Counter,
+}

@@ -1,3 +1,106 @@
-//! The transmitter.
+//! The transmitter: arguments, configuration, run.
 
-fn main() {}
+use std::{env, process::ExitCode};
+
+use retrowaves::{
+    cli::{
+        self, Exit,
+        args::{self, Command, ConfigArgs, ProbeArgs},
+        complain, say, status,
+    },
+    config::{self, Loaded, TowerConfig},
+    logging,
+};
+
+fn main() -> ExitCode {
+    let exit = match args::parse(env::args_os().skip(1)) {
+        Ok(command) => act(command),
+        Err(error) => misuse(&error),
+    };
+    exit.into()
+}
+
+fn act(command: Command) -> Exit {
+    match command {
+        Command::Help(topic) => tell(&cli::help(topic)),
+        Command::Version => tell(concat!("tower ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Run(args) => with_config(&args, |loaded| run(&loaded)),
+        Command::Config(args) => with_config(&args, |loaded| tell(&config::show(&loaded))),
+        Command::CheckFile(file) => match config::check_file(&file) {
+            Ok(_) => tell(&format!("{}: ok\n", file.display())),
+            Err(errors) => misuse(&errors),
+        },
+        Command::Status { url: Some(url), .. } => show_status(&url),
+        Command::Status { url: None, config } => {
+            with_config(&config, |loaded| match status::local_url(&loaded.config.http) {
+                Ok(url) => show_status(&url),
+                Err(error) => misuse(&error),
+            })
+        }
+        Command::Probe(args) => with_config(&args.config, |loaded| probe(&loaded.config, &args)),
+    }
+}
+
+fn with_config(args: &ConfigArgs, then: impl FnOnce(Loaded) -> Exit) -> Exit {
+    match config::load(args.file.as_deref(), &args.set) {
+        Ok(loaded) => {
+            complain(&loaded.layers.warnings.join("\n"));
+            then(loaded)
+        }
+        Err(errors) => misuse(&errors),
+    }
+}
+
+fn tell(text: &str) -> Exit {
+    say(text);
+    Exit::Ok
+}
+
+fn misuse(error: &dyn std::error::Error) -> Exit {
+    complain(&error.to_string());
+    Exit::Misuse
+}
+
+fn failure(error: &dyn std::error::Error) -> Exit {
+    complain(&error.to_string());
+    Exit::Failure
+}
+
+fn show_status(url: &str) -> Exit {
+    match status::status(url) {
+        Ok((summary, exit)) => {
+            say(&summary);
+            exit
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+/// Folder, log, then the service until it is told to stop.
+fn run(loaded: &Loaded) -> Exit {
+    if let Err(error) = config::prepare(&loaded.config) {
+        return failure(&error);
+    }
+    let log = match logging::start(&loaded.config.log) {
+        Ok(log) => log,
+        Err(error) => return failure(&error),
+    };
+    for warning in &loaded.layers.warnings {
+        log::warn!("{warning}");
+    }
+    let exit = serve(&loaded.config);
+    log.stop();
+    exit
+}
+
+/// To be `service::run`; the lead joins them.
+fn serve(_config: &TowerConfig) -> Exit {
+    complain("this build has no service");
+    Exit::Failure
+}
+
+/// To be `encoder::probe`; the lead joins them.
+fn probe(_config: &TowerConfig, _args: &ProbeArgs) -> Exit {
+    complain("this build has no probe");
+    Exit::Failure
+}

@@ -3,6 +3,21 @@
 //! The rest of the program sees only finished, checked values. Nothing starts
 //! before all of them are right (I2).
 
+mod build;
+mod error;
+mod keys;
+mod kind;
+mod layers;
+mod load;
+mod places;
+mod show;
 mod tower;
 
+pub use error::*;
+pub use keys::{KEYS, Key};
+pub use kind::{BITRATES_KBPS, Kind, Raw, Value};
+pub use layers::{Layers, Setting, Sources};
+pub use load::{Loaded, SYSTEM_FILE, check_file, load, prepare};
+pub use places::{PlaceError, Places, Probed, make_runtime_folder};
+pub use show::show;
 pub use tower::*;

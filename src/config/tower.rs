@@ -23,6 +23,8 @@ pub struct TowerConfig {
     pub shutdown_timeout_sec: u64,
     /// What players show.
     pub station_name: String,
+    /// Where sockets lie when nobody says otherwise; `prepare` makes it.
+    pub runtime_dir: PathBuf,
 }
 
 /// `[http]`
@@ -144,63 +146,4 @@ pub struct LogConfig {
     pub level: log::LevelFilter,
     /// Send lines to the system's log as well.
     pub syslog: bool,
-}
-
-impl TowerConfig {
-    /// The defaults, with the sockets and the log in `runtime_dir`.
-    pub fn with_runtime_dir(runtime_dir: &std::path::Path) -> Self {
-        Self {
-            http: HttpConfig {
-                host: "::".into(),
-                port: 8000,
-                max_clients: 10_000,
-                max_clients_per_address: 256,
-                client_timeout_ms: 250,
-                backlog_sec: crate::limits::BACKLOG_SEC,
-                slow: Slow::Drop,
-            },
-            ingest: IngestConfig {
-                socket: runtime_dir.join("pcm.sock"),
-                frame_samples: crate::frame::STATION_FRAME_SAMPLES,
-            },
-            control: ControlConfig {
-                socket: runtime_dir.join("control.sock"),
-                web_socket: runtime_dir.join("web.sock"),
-                loopback: true,
-                hosts: Vec::new(),
-            },
-            input: InputConfig {
-                buffer_frames: crate::limits::INPUT_PCM.frames_max,
-                preroll_frames: 3,
-                grace_ms: 5000,
-                start_in_grace: false,
-                order: vec![crate::router::InputId::Live, crate::router::InputId::Station],
-            },
-            fallback: FallbackConfig {
-                file: None,
-                tone_hz: 440,
-            },
-            encoder: EncoderConfig {
-                enabled: true,
-                ffmpeg: "ffmpeg".into(),
-                bitrate_kbps: 128,
-                cushion_ms: 720,
-                mp3_buffer_frames: crate::limits::MP3.frames_max,
-                startup_timeout_ms: 1500,
-                stall_ms: 250,
-                backoff_ms: vec![1000, 2000, 4000, 8000, 10_000],
-                max_restarts: 5,
-                recovery_retry_minutes: 10,
-                spare: true,
-                debug: false,
-            },
-            log: LogConfig {
-                file: runtime_dir.join("tower.log"),
-                level: log::LevelFilter::Info,
-                syslog: true,
-            },
-            shutdown_timeout_sec: 5,
-            station_name: "Retrowaves".into(),
-        }
-    }
 }

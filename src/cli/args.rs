@@ -1,0 +1,310 @@
+//! The arguments of `tower`, parsed and nothing done.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use lexopt::{
+    Arg::{Long, Short, Value},
+    Parser, ValueExt,
+};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Print help.
+    Help(Topic),
+    /// Print the version.
+    Version,
+    /// Be the tower.
+    Run(ConfigArgs),
+    /// Print the settings.
+    Config(ConfigArgs),
+    /// Check a file by itself.
+    CheckFile(PathBuf),
+    /// Ask a running tower.
+    Status {
+        /// Where it is; none: this machine, the configured port.
+        url: Option<String>,
+        /// For the port.
+        config: ConfigArgs,
+    },
+    /// Try FFmpeg.
+    Probe(ProbeArgs),
+}
+
+/// What help is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// All commands.
+    Tower,
+    /// `tower run`
+    Run,
+    /// `tower config`
+    Config,
+    /// `tower status`
+    Status,
+    /// `tower probe`
+    Probe,
+}
+
+/// The layers that the command line adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigArgs {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// Each `--set`.
+    pub set: Vec<String>,
+}
+
+/// `tower probe`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeArgs {
+    /// What FFmpeg is fed with.
+    pub source: ProbeSource,
+    /// For the first frame; none: `encoder.startup_timeout_ms`.
+    pub timeout_ms: Option<u64>,
+    /// Which FFmpeg, which bit rate.
+    pub config: ConfigArgs,
+}
+
+/// What FFmpeg is fed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeSource {
+    /// Zeros.
+    Silence,
+    /// The fallback tone.
+    Tone,
+    /// An audio file.
+    File(PathBuf),
+}
+
+/// Arguments that make no sense, with what would.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgsError {
+    /// No such command.
+    #[error("unknown command {0:?}; there are run, status, config and probe (see `tower --help`)")]
+    UnknownCommand(String),
+    /// An option of another command, or of none.
+    #[error("{why} (see `tower {command} --help`)")]
+    Option {
+        /// What is wrong.
+        why: lexopt::Error,
+        /// Whose help to read.
+        command: &'static str,
+    },
+    /// An option before the command.
+    #[error("{0} (see `tower --help`)")]
+    Top(lexopt::Error),
+    /// `--check` looks at one file and nothing else.
+    #[error("--check FILE checks a file by itself: leave --config and --set out")]
+    CheckAlone,
+    /// Not exactly one source.
+    #[error("say one of --silence, --tone and --file FILE (see `tower probe --help`)")]
+    ProbeSource,
+    /// Out of range.
+    #[error("--timeout-ms {0}: allowed is a whole number from 1 to 600000")]
+    ProbeTimeout(String),
+}
+
+/// Parses the arguments after the program's name.
+///
+/// # Errors
+/// When they make no sense.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsError> {
+    let mut parser = Parser::from_args(args);
+    match parser.next().map_err(ArgsError::Top)? {
+        None | Some(Short('h') | Long("help")) => Ok(Command::Help(Topic::Tower)),
+        Some(Short('V') | Long("version")) => Ok(Command::Version),
+        Some(Value(word)) => match word.to_str() {
+            Some("run") => run(&mut parser),
+            Some("config") => config(&mut parser),
+            Some("status") => status(&mut parser),
+            Some("probe") => probe(&mut parser),
+            Some("help") => Ok(Command::Help(Topic::Tower)),
+            _ => Err(ArgsError::UnknownCommand(word.to_string_lossy().into_owned())),
+        },
+        Some(other) => Err(ArgsError::Top(other.unexpected())),
+    }
+}
+
+/// What an option was, to the loop over them.
+enum Seen {
+    Taken,
+    Instead(Command),
+}
+
+/// Parses the options that are not `own`, until there are none left.
+fn options(
+    parser: &mut Parser,
+    topic: Topic,
+    mut own: impl FnMut(&mut Parser, &str) -> Result<bool, lexopt::Error>,
+) -> Result<Result<ConfigArgs, Command>, lexopt::Error> {
+    let mut config = ConfigArgs::default();
+    while let Some(arg) = parser.next()? {
+        let name = match &arg {
+            Long(name) => (*name).to_owned(),
+            Short('h') => "help".into(),
+            Short('V') => "version".into(),
+            _ => return Err(arg.unexpected()),
+        };
+        let seen = match name.as_str() {
+            "help" => Seen::Instead(Command::Help(topic)),
+            "version" => Seen::Instead(Command::Version),
+            "config" => {
+                config.file = Some(parser.value()?.into());
+                Seen::Taken
+            }
+            "set" => {
+                config.set.push(parser.value()?.string()?);
+                Seen::Taken
+            }
+            name if own(parser, name)? => Seen::Taken,
+            name => return Err(lexopt::Error::UnexpectedOption(format!("--{name}"))),
+        };
+        if let Seen::Instead(command) = seen {
+            return Ok(Err(command));
+        }
+    }
+    Ok(Ok(config))
+}
+
+fn of(command: &'static str) -> impl Fn(lexopt::Error) -> ArgsError {
+    move |why| ArgsError::Option { why, command }
+}
+
+fn run(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let config = options(parser, Topic::Run, |_, _| Ok(false)).map_err(of("run"))?;
+    Ok(config.map_or_else(|instead| instead, Command::Run))
+}
+
+fn config(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let mut check = None;
+    let own = |parser: &mut Parser, name: &str| {
+        if name == "check" {
+            check = Some(PathBuf::from(parser.value()?));
+        }
+        Ok(name == "check")
+    };
+    let config = match options(parser, Topic::Config, own).map_err(of("config"))? {
+        Ok(config) => config,
+        Err(instead) => return Ok(instead),
+    };
+    match check {
+        None => Ok(Command::Config(config)),
+        Some(file) if config == ConfigArgs::default() => Ok(Command::CheckFile(file)),
+        Some(_) => Err(ArgsError::CheckAlone),
+    }
+}
+
+fn status(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let mut url = None;
+    let own = |parser: &mut Parser, name: &str| {
+        if name == "url" {
+            url = Some(parser.value()?.string()?);
+        }
+        Ok(name == "url")
+    };
+    let config = options(parser, Topic::Status, own).map_err(of("status"))?;
+    Ok(config.map_or_else(|instead| instead, |config| Command::Status { url, config }))
+}
+
+fn probe(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let mut sources = Vec::new();
+    let mut timeout = None;
+    let own = |parser: &mut Parser, name: &str| {
+        match name {
+            "silence" => sources.push(ProbeSource::Silence),
+            "tone" => sources.push(ProbeSource::Tone),
+            "file" => sources.push(ProbeSource::File(parser.value()?.into())),
+            "timeout-ms" => timeout = Some(parser.value()?.string()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    };
+    let config = match options(parser, Topic::Probe, own).map_err(of("probe"))? {
+        Ok(config) => config,
+        Err(instead) => return Ok(instead),
+    };
+    let (Some(source), true) = (sources.pop(), sources.is_empty()) else {
+        return Err(ArgsError::ProbeSource);
+    };
+    let timeout_ms = timeout.map(|text| match text.parse() {
+        Ok(ms @ 1..=600_000) => Ok(ms),
+        _ => Err(ArgsError::ProbeTimeout(text)),
+    });
+    Ok(Command::Probe(ProbeArgs {
+        source,
+        timeout_ms: timeout_ms.transpose()?,
+        config,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments_become_commands() {
+        let set = ConfigArgs {
+            file: Some("f.toml".into()),
+            set: vec!["http.port=1".into(), "log.level=debug".into()],
+        };
+        let probe = |source, timeout_ms| {
+            Command::Probe(ProbeArgs {
+                source,
+                timeout_ms,
+                config: ConfigArgs::default(),
+            })
+        };
+        let status = |url: Option<&str>| Command::Status {
+            url: url.map(str::to_owned),
+            config: ConfigArgs::default(),
+        };
+        let table = [
+            ("", Command::Help(Topic::Tower)),
+            ("--help", Command::Help(Topic::Tower)),
+            ("-V", Command::Version),
+            ("run --version", Command::Version),
+            ("probe -h", Command::Help(Topic::Probe)),
+            ("run", Command::Run(ConfigArgs::default())),
+            (
+                "run --config f.toml --set http.port=1 --set=log.level=debug",
+                Command::Run(set),
+            ),
+            ("config --check f.toml", Command::CheckFile("f.toml".into())),
+            ("status", status(None)),
+            ("status --url http://radio.local", status(Some("http://radio.local"))),
+            ("probe --silence", probe(ProbeSource::Silence, None)),
+            (
+                "probe --file a.mp3 --timeout-ms 9",
+                probe(ProbeSource::File("a.mp3".into()), Some(9)),
+            ),
+        ];
+        for (line, command) in table {
+            assert_eq!(parsed(line), Ok(command), "tower {line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        let table = [
+            ("jump", "unknown command \"jump\""),
+            ("--port", "--help"),
+            ("run --port 80", "tower run --help"),
+            ("run now", "unexpected argument"),
+            ("run --config", "missing argument"),
+            ("status --tone", "--tone"),
+            ("config --check a --set http.port=1", "by itself"),
+            ("probe", "--silence"),
+            ("probe --tone --silence", "one of"),
+            ("probe --tone --timeout-ms 0", "1 to 600000"),
+        ];
+        for (line, said) in table {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(said), "tower {line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The help texts.
+
+use super::args::Topic;
+
+const TOWER: &str = "\
+tower: a radio station's transmitter. Every 24 ms exactly one MP3 frame is on air.
+
+Usage: tower run     start it; no configuration is needed
+       tower status  is it healthy, what is on air
+       tower config  every setting and where it came from
+       tower probe   does FFmpeg work here
+       tower --version
+
+`tower COMMAND --help` says more.
+Exit codes: 0 done, 1 the machine refused or the tower is not healthy, 2 wrong arguments or configuration.
+";
+
+const LAYERS: &str = "
+      --config FILE          settings (default: /etc/retrowaves/tower.toml, if it is there)
+      --set table.key=value  one setting; may be given many times
+  -h, --help
+  -V, --version
+
+Defaults < file < environment (TOWER_*) < --set. `tower config` shows the result.
+";
+
+const RUN: &str = "\
+Usage: tower run [--config FILE] [--set table.key=value]…
+
+Starts the tower and stays in the foreground. SIGTERM and SIGINT stop it, SIGHUP opens the log again.
+";
+
+const CONFIG: &str = "\
+Usage: tower config [--config FILE] [--set table.key=value]…
+       tower config --check FILE
+
+Prints every setting, where it came from, and where the sockets are. Changes nothing.
+
+      --check FILE           check this file by itself: says ok, or all that is wrong (exit code 2)";
+
+const STATUS: &str = "\
+Usage: tower status [--url URL] [--config FILE] [--set table.key=value]…
+
+Asks a tower how it is. Exit code 0 only if it is healthy.
+
+      --url URL              of the tower (default: the configured port of this machine)";
+
+const PROBE: &str = "\
+Usage: tower probe --silence | --tone | --file FILE [--timeout-ms N] [--config FILE] [--set table.key=value]…
+
+Runs FFmpeg as the tower would and reports frames, time to the first one, backlog and what FFmpeg said.
+Exit code 0 only if MP3 frames came in time.
+
+      --silence              feed it silence
+      --tone                 feed it the fallback tone
+      --file FILE            feed it this audio file
+      --timeout-ms N         for the first frame, 1 to 600000 (default: encoder.startup_timeout_ms)";
+
+/// What `--help` prints.
+pub fn help(topic: Topic) -> String {
+    match topic {
+        Topic::Tower => TOWER.into(),
+        Topic::Run => format!("{RUN}{LAYERS}"),
+        Topic::Config => format!("{CONFIG}{LAYERS}"),
+        Topic::Status => format!("{STATUS}{LAYERS}"),
+        Topic::Probe => format!("{PROBE}{LAYERS}"),
+    }
+}

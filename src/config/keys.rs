@@ -1,0 +1,183 @@
+//! Every key there is: the one table that reading, checking, `tower config` and
+//! the documentation share.
+//!
+//! A default is written as in `tower.toml` and read by the same code as a
+//! user's value, so a default that its own rule refuses cannot exist.
+
+use super::kind::Kind::{
+    self, Address, Bitrate, Bool, Choice, File, Hosts, Inputs, Integer, IntegerOf, Millis, Place, Seconds, Text, ToneHz,
+};
+use crate::limits;
+
+/// One thing that can be set.
+#[derive(Debug)]
+pub struct Key {
+    /// Table and key, as after `--set`.
+    pub path: &'static str,
+    /// The environment variable, where there is one.
+    pub env: Option<&'static str>,
+    /// What values are allowed.
+    pub kind: Kind,
+    /// As it would be written in the file.
+    pub default: &'static str,
+    /// What it does, in a line.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// Table and key apart.
+    pub fn table_and_name(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').unwrap_or(("", self.path))
+    }
+}
+
+const fn key(path: &'static str, env: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+    let env = if env.is_empty() { None } else { Some(env) };
+    Key {
+        path,
+        env,
+        kind,
+        default,
+        meaning,
+    }
+}
+
+const fn integer(min: u64, max: u64) -> Kind {
+    Integer { min, max }
+}
+
+const INPUT_FRAMES: Kind = integer(4, limits::INPUT_PCM_FRAMES_MAX as u64);
+const MP3_FRAMES: Kind = integer(8, limits::MP3_FRAMES_MAX as u64);
+const SLOW: Kind = Choice(&["drop", "skip"]);
+const LEVEL: Kind = Choice(&["off", "error", "warn", "info", "debug", "trace"]);
+
+/// All keys, table by table.
+#[rustfmt::skip] // a table reads as a table
+pub const KEYS: &[Key] = &[
+    key("http.host", "TOWER_HOST", Address, "\"::\"", "Address to listen on; \"::\" is every address of this machine, IPv4 too"),
+    key("http.port", "TOWER_PORT", integer(0, 65_535), "8000", "TCP port of the stream and the control plane; 0: any free port, told in the log"),
+    key("http.max_clients", "TOWER_MAX_CLIENTS", integer(1, 100_000), "10000", "Listeners in all; one more gets 503"),
+    key("http.max_clients_per_address", "TOWER_MAX_CLIENTS_PER_ADDRESS", integer(1, 100_000), "256", "Connections of one address; this machine's own are exempt"),
+    key("http.client_timeout_ms", "TOWER_CLIENT_TIMEOUT_MS", integer(10, 60_000), "250", "A listener beyond its backlog that acknowledges nothing for this long is slow"),
+    key("http.backlog_sec", "", integer(1, limits::BACKLOG_SEC_MAX as u64), "6", "Seconds of audio that the system may hold for one listener"),
+    key("http.slow", "", SLOW, "\"drop\"", "What happens to a slow listener: \"drop\" disconnects it, \"skip\" moves it to live"),
+    key("http.station_name", "", Text { bytes_max: 100 }, "\"Retrowaves\"", "The name that players show"),
+    key("ingest.socket", "TOWER_SOCKET_PATH", Place, "\"{runtime}/pcm.sock\"", "Unix socket that takes PCM"),
+    key("ingest.frame_samples", "", IntegerOf(&[1024, 1152]), "1024", "Samples per channel in a sender's frame: 1024 (station) or 1152 (pump)"),
+    key("control.socket", "TOWER_CONTROL_SOCKET_PATH", Place, "\"{runtime}/control.sock\"", "Unix socket that takes HTTP and may change things; web.sock lies beside it"),
+    key("control.loopback", "", Bool, "true", "Requests from this machine over TCP may change things too"),
+    key("control.hosts", "", Hosts, "[]", "Host names, besides this machine's own, under which the control plane answers"),
+    key("input.buffer_frames", "TOWER_PCM_BUFFER_SIZE", INPUT_FRAMES, "100", "Frames of 24 ms that wait for the pump, per input"),
+    key("input.preroll_frames", "", integer(1, 100), "3", "Frames that make an absent input present"),
+    key("input.grace_sec", "TOWER_PCM_GRACE_SEC", Seconds { max: 86_400 }, "5", "Silence before the fallback comes; 0 or less: none"),
+    key("input.start_in_grace", "", Bool, "false", "Start in GRACE instead of FALLBACK, for a station that comes up a moment later"),
+    key("input.order", "", Inputs, "[\"live\", \"station\"]", "Inputs by precedence: the first present one is on air"),
+    key("fallback.file", "TOWER_SILENCE_MP3_PATH", File { none: true }, "\"\"", "What to loop when there is no program, anything FFmpeg reads; \"\": the tone"),
+    key("fallback.tone_hz", "TOWER_TONE_FREQUENCY", ToneHz, "440", "Pitch of the fallback tone; 0: silence instead of a tone"),
+    key("encoder.enabled", "TOWER_ENCODER_ENABLED", Bool, "true", "false: no FFmpeg is started and silent frames are on air, for tests"),
+    key("encoder.ffmpeg", "TOWER_FFMPEG", File { none: false }, "\"ffmpeg\"", "The FFmpeg program: a name in PATH, or a path"),
+    key("encoder.bitrate", "TOWER_BITRATE", Bitrate, "\"128k\"", "Bit rate of the MP3 on air"),
+    key("encoder.cushion_ms", "TOWER_CUSHION_MS", integer(0, limits::CUSHION_MS_MAX), "720", "On air trails the pump by this (and two frames), so that an encoder can be replaced unheard"),
+    key("encoder.mp3_buffer_frames", "TOWER_MP3_BUFFER_CAPACITY_FRAMES", MP3_FRAMES, "400", "MP3 frames that may wait to go on air"),
+    key("encoder.startup_timeout_ms", "TOWER_FFMPEG_STARTUP_TIMEOUT_MS", integer(100, 60_000), "1500", "Without a first MP3 frame for this long, a start has failed"),
+    key("encoder.stall_ms", "TOWER_ENCODER_STALL_THRESHOLD_MS", integer(50, 60_000), "250", "An encoder that owes frames and gives none for this long has failed"),
+    key("encoder.backoff_ms", "TOWER_ENCODER_BACKOFF_MS", Millis { min: 10, max: 3_600_000 }, "[1000, 2000, 4000, 8000, 10000]", "Waits before delayed restarts; the last one repeats"),
+    key("encoder.max_restarts", "TOWER_ENCODER_MAX_RESTARTS", integer(0, 1000), "5", "Delayed restarts in a row before DEGRADED"),
+    key("encoder.recovery_retry_minutes", "TOWER_RECOVERY_RETRY_MINUTES", integer(0, 1440), "10", "In DEGRADED: one attempt a minute for this long, then one each ten minutes"),
+    key("encoder.spare", "TOWER_ENCODER_SPARE", Bool, "true", "Keep a second FFmpeg started and primed"),
+    key("encoder.debug", "TOWER_ENCODER_DEBUG", Bool, "false", "FFmpeg at debug level, its command logged"),
+    key("log.file", "TOWER_LOG_FILE", Place, "\"{log}/tower.log\"", "The log file"),
+    key("log.level", "TOWER_LOG_LEVEL", LEVEL, "\"info\"", "The least important level that is logged"),
+    key("log.syslog", "", Bool, "true", "Send lines to the system's log as well"),
+    key("service.shutdown_timeout_sec", "TOWER_SHUTDOWN_TIMEOUT", integer(1, 60), "5", "From the wish to stop to the end"),
+];
+
+/// The place of `path` in [`KEYS`].
+pub fn index_of(path: &str) -> Option<usize> {
+    KEYS.iter().position(|key| key.path == path)
+}
+
+/// A table of that name exists.
+pub fn is_table(name: &str) -> bool {
+    KEYS.iter().any(|key| key.table_and_name().0 == name)
+}
+
+/// What somebody who wrote `wrong` may have meant.
+pub fn nearest(wrong: &str) -> Option<&'static str> {
+    let name_of = |path: &'static str| path.split_once('.').map_or(path, |(_, name)| name);
+    let name = wrong.rsplit_once('.').map_or(wrong, |(_, name)| name);
+    let same_name = || KEYS.iter().map(|key| key.path).find(|path| name_of(path) == name);
+    pick(wrong, KEYS.iter().map(|key| key.path))
+        .or_else(same_name)
+        .or_else(|| {
+            let near = pick(name, KEYS.iter().map(|key| name_of(key.path)))?;
+            KEYS.iter().map(|key| key.path).find(|path| name_of(path) == near)
+        })
+}
+
+/// The table that somebody who wrote `wrong` may have meant.
+pub fn nearest_table(wrong: &str) -> Option<&'static str> {
+    pick(wrong, KEYS.iter().map(|key| key.table_and_name().0))
+}
+
+/// The variable that somebody who wrote `wrong` may have meant.
+pub fn nearest_env(wrong: &str) -> Option<&'static str> {
+    pick(wrong, KEYS.iter().filter_map(|key| key.env))
+}
+
+fn pick(wrong: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let near_enough = 1 + wrong.len() / 5;
+    known
+        .map(|name| (distance(wrong, name), name))
+        .filter(|(distance, _)| *distance <= near_enough)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Letters to insert, delete or change between two words (Levenshtein). The
+/// words are cut at 64 letters: nothing of ours is longer.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_found() {
+        let table = [
+            ("http.prot", Some("http.port")),
+            ("port", Some("http.port")),
+            ("encoder.cushion", Some("encoder.cushion_ms")),
+            ("tower.stall_ms", Some("encoder.stall_ms")),
+            ("http.bitrat", Some("encoder.bitrate")),
+            ("http.xyzzy", None),
+        ];
+        for (wrong, meant) in table {
+            assert_eq!(nearest(wrong), meant, "{wrong}");
+        }
+        assert_eq!(nearest_table("encodr"), Some("encoder"));
+        assert_eq!(nearest_env("TOWER_PROT"), Some("TOWER_PORT"));
+    }
+
+    #[test]
+    fn keys_and_variables_are_unique() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert_eq!(index_of(key.path), Some(at), "{} twice", key.path);
+            let same = KEYS.iter().filter(|other| other.env.is_some() && other.env == key.env);
+            assert!(same.count() <= 1, "{:?} twice", key.env);
+        }
+    }
+}

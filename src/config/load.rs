@@ -1,0 +1,129 @@
+//! Reading the configuration of this process: its file, its environment.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    TowerConfig,
+    error::{ConfigError, ConfigErrors},
+    keys::KEYS,
+    layers::{Layers, Sources},
+    places::{PlaceError, Places, make_runtime_folder},
+};
+use crate::limits::CONFIG_FILE_BYTES_MAX;
+
+/// Read when no file is named, if it is there.
+pub const SYSTEM_FILE: &str = "/etc/retrowaves/tower.toml";
+
+/// A checked configuration, and how it came about.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What to run with.
+    pub config: TowerConfig,
+    /// Every value with its origin.
+    pub layers: Layers,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads all layers: the file named, else [`SYSTEM_FILE`] if it is there; `TOWER_*`; `set`.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors> {
+    let system = Path::new(SYSTEM_FILE);
+    let file = file.or_else(|| system.exists().then_some(system));
+    let mut sources = Sources {
+        environment: environment(),
+        set: set.to_vec(),
+        ..Sources::default()
+    };
+    let unreadable = match file.map(read_file).transpose() {
+        Ok(read) => {
+            sources.file = read;
+            None
+        }
+        Err(error) => Some(error),
+    };
+    let read = TowerConfig::from_sources(&sources, &Places::find());
+    match (unreadable, read) {
+        (None, Ok((config, layers))) => Ok(Loaded {
+            config,
+            layers,
+            file: file.map(Path::to_owned),
+        }),
+        (None, Err(errors)) => Err(errors),
+        (Some(error), Ok(_)) => Err(ConfigErrors(vec![error])),
+        (Some(error), Err(mut errors)) => {
+            errors.0.insert(0, error);
+            Err(errors)
+        }
+    }
+}
+
+/// Checks a file by itself: over the defaults, without the environment.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check_file(file: &Path) -> Result<Layers, ConfigErrors> {
+    let sources = Sources {
+        file: Some(read_file(file).map_err(|error| ConfigErrors(vec![error]))?),
+        ..Sources::default()
+    };
+    TowerConfig::from_sources(&sources, &Places::find()).map(|(_, layers)| layers)
+}
+
+/// Makes the runtime folder, if anything of `config` lies in it. The rest of the
+/// program may then create its sockets.
+///
+/// # Errors
+/// When it cannot be made, or is somebody else's.
+pub fn prepare(config: &TowerConfig) -> Result<(), PlaceError> {
+    let ours = [&config.ingest.socket, &config.control.socket, &config.log.file];
+    if ours.iter().any(|path| path.starts_with(&config.runtime_dir)) {
+        make_runtime_folder(&config.runtime_dir)?;
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
+    let unreadable = |why: String| ConfigError::Unreadable {
+        path: path.to_owned(),
+        why,
+    };
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?
+            .take(CONFIG_FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| unreadable(error.to_string()))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > CONFIG_FILE_BYTES_MAX {
+        return Err(unreadable(format!("longer than {CONFIG_FILE_BYTES_MAX} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        unreadable(format!("line {line} is not UTF-8"))
+    })?;
+    Ok((path.to_owned(), text))
+}
+
+/// Every variable that starts with `TOWER_`, in the order of the keys, so that
+/// errors come in the same order each time.
+fn environment() -> Vec<(String, String)> {
+    let place = |name: &str| KEYS.iter().position(|key| key.env == Some(name)).unwrap_or(usize::MAX);
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let mut found: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, value)| (text(name), text(value)))
+        .filter(|(name, _)| name.starts_with("TOWER_"))
+        .collect();
+    found.sort_by(|(left, _), (right, _)| place(left).cmp(&place(right)).then_with(|| left.cmp(right)));
+    found
+}
