@@ -8,6 +8,7 @@ pub mod limits;
 pub mod frame;
 pub mod ring;
 
+pub mod reblock;
 pub mod router;
 
 pub mod pump;
