@@ -11,6 +11,8 @@ pub mod ring;
 pub mod reblock;
 pub mod router;
 
+pub mod decoder;
+pub mod fallback;
 pub mod pump;
 
 pub mod encoder;

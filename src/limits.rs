@@ -108,6 +108,8 @@ pub const SENDER_BYTES_PER_TURN: usize = 64 << 10;
 pub const REST_FADE_SAMPLES: usize = 240;
 /// An absent input is present this long after its first frame, preroll or not.
 pub const PREROLL_WAIT_MS: u64 = 100;
+/// Priority of the pump under SCHED_FIFO: above everything else of ours.
+pub const PUMP_PRIORITY: i32 = 60;
 /// Ticks in a row without a frame that make an input absent: 96 ms.
 pub const MISSES_MAX: u32 = 4;
 /// Log lines that wait for the writer. The newest goes; drops are counted and said.

@@ -213,22 +213,24 @@ pub struct Situation<'a> {
     pub grace_ns: u64,
 }
 
-impl Situation<'_> {
-    /// The input to be on air: the first present one; if one is forced, only that.
-    fn top(&self) -> Option<InputId> {
-        let allowed = |input: &InputId| self.forced.is_none_or(|forced| forced == *input);
-        let present = |input: &InputId| self.seen[*input as usize].present;
-        self.order
-            .iter()
-            .copied()
-            .find(|input| allowed(input) && present(input))
-    }
+/// The input to be on air: the first present one; if one is forced, only that.
+pub fn first_present(
+    order: &[InputId],
+    forced: Option<InputId>,
+    present: [bool; InputId::ALL.len()],
+) -> Option<InputId> {
+    let allowed = |input: &InputId| forced.is_none_or(|forced| forced == *input);
+    order
+        .iter()
+        .copied()
+        .find(|input| allowed(input) && present[*input as usize])
 }
 
 /// The state of this tick, given that of the last one.
 pub fn step(state: State, situation: &Situation) -> State {
     let now_ns = situation.now_ns;
-    let Some(top) = situation.top() else {
+    let present = situation.seen.map(|seen| seen.present);
+    let Some(top) = first_present(situation.order, situation.forced, present) else {
         return without_input(state, situation);
     };
     let missing_since_ns = match state {
