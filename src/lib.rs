@@ -9,8 +9,10 @@ pub mod limits;
 pub mod frame;
 pub mod ring;
 
+pub mod reblock;
 pub mod router;
 
+pub mod decoder;
 pub mod fallback;
 
 pub mod pump;
@@ -21,6 +23,10 @@ pub mod histogram;
 pub mod journal;
 pub mod logging;
 pub mod stats;
+pub mod unix_socket;
+
+#[cfg(test)]
+pub(crate) mod scratch;
 
 #[allow(unsafe_code)]
 pub mod sys;
