@@ -1,0 +1,27 @@
+//! Audio to encode: music-like, loud and quiet, with transients; the same each time.
+
+use retrowaves::frame::{PumpFrame, SAMPLE_RATE_HZ};
+
+/// Frame `number` of a programme that never repeats.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+pub fn music(number: u64) -> PumpFrame {
+    let mut frame = PumpFrame::SILENCE;
+    let mut noise = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let passage = usize::try_from(number / 40 % 8).expect("small");
+    let loudness = [9000.0, 500.0, 4000.0, 60.0, 14_000.0, 0.0, 2500.0, 9000.0][passage];
+    let pitch = 220.0 * [1.0, 1.125, 1.25, 1.5, 1.667, 1.0, 1.2, 1.875][passage];
+    for (i, pair) in frame.values.chunks_exact_mut(2).enumerate() {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        let t = (number * 1152 + i as u64) as f64 / f64::from(SAMPLE_RATE_HZ);
+        let hiss = (noise % 2000) as f64 / 1000.0 - 1.0;
+        let hit = if number % 17 == 0 && (300..340).contains(&i) { 1.2 } else { 0.0 };
+        let chord = (t * pitch * std::f64::consts::TAU).sin()
+            + 0.5 * (t * pitch * 3.76).sin()
+            + 0.3 * (t * pitch * 12.6 + (t * 31.0).sin()).sin();
+        pair[0] = (loudness * (0.6 * chord + 0.2 * hiss + hit)) as i16;
+        pair[1] = (loudness * (0.6 * chord - 0.2 * hiss + hit)) as i16;
+    }
+    frame
+}

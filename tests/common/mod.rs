@@ -1,0 +1,205 @@
+//! A real tower under test: started as a user would start it, listened to over
+//! TCP, fed over its socket, asked over HTTP.
+#![allow(dead_code)] // each test binary uses its part
+
+pub mod listener;
+pub mod material;
+pub mod sender;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+/// A running tower with a folder and a port of its own.
+pub struct Tower {
+    child: Option<Child>,
+    pub dir: PathBuf,
+    pub port: u16,
+}
+
+/// How a tower is to be started.
+#[derive(Default, Clone)]
+pub struct Setup {
+    pub sets: Vec<String>,
+    pub env: Vec<(String, String)>,
+    /// Run it under this command (`setpriv …`, `prlimit …`).
+    pub wrapper: Vec<String>,
+}
+
+impl Setup {
+    pub fn set(mut self, key_value: &str) -> Self {
+        self.sets.push(key_value.to_owned());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The command line, without starting it.
+    pub fn command(&self, dir: &Path) -> Command {
+        let tower = env!("CARGO_BIN_EXE_tower");
+        let mut words = self.wrapper.iter().map(String::as_str).chain([tower, "run"]);
+        let mut command = Command::new(words.next().expect("a word"));
+        command.args(words);
+        command
+            .env("TOWER_SOCKET_PATH", dir.join("pcm.sock"))
+            .env("TOWER_CONTROL_SOCKET_PATH", dir.join("control.sock"))
+            .env("TOWER_LOG_FILE", dir.join("tower.log"))
+            .env("TOWER_HOST", "127.0.0.1")
+            .env("TOWER_PORT", "0")
+            .envs(self.env.iter().cloned())
+            .args(["--set", "log.syslog=false"])
+            .args(self.sets.iter().flat_map(|set| ["--set", set]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    pub fn start(&self) -> Tower {
+        let dir = temp_dir();
+        let mut child = self.command(&dir).spawn().expect("the tower starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let port = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("http://")?.1.split_once("/stream")?.0.rsplit_once(':')?.1.parse().ok());
+        // What else it prints is not lost to a broken pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(port) = port else {
+            panic!("the tower did not say where to listen; its log:\n{}", std::fs::read_to_string(dir.join("tower.log")).unwrap_or_default());
+        };
+        Tower { child: Some(child), dir, port }
+    }
+}
+
+pub fn temp_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let dir = std::env::temp_dir().join(format!("retrowaves-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
+    std::fs::create_dir_all(&dir).expect("temporary folder");
+    dir
+}
+
+impl Tower {
+    pub fn start() -> Self {
+        Setup::default().start()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.as_ref().expect("running").id()).expect("pid"))
+    }
+
+    pub fn pcm_socket(&self) -> PathBuf {
+        self.dir.join("pcm.sock")
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.join("control.sock")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("tower.log")).unwrap_or_default()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the tower lives");
+    }
+
+    /// `GET path`: status code and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("request");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("reply");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+        (head[9..12].parse().expect("a status"), body.to_owned())
+    }
+
+    pub fn status(&self) -> Value {
+        let (code, body) = self.get("/status");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// A number in `/status`, by path: `encoder/fillers`.
+    pub fn figure(&self, path: &str) -> u64 {
+        let status = self.status();
+        status.pointer(&format!("/{path}")).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {status:#}"))
+    }
+
+    pub fn encoder_state(&self) -> String {
+        self.status()["encoder"]["state"].as_str().expect("a state").to_owned()
+    }
+
+    pub fn encoder_pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.figure("encoder/pid")).expect("pid"))
+    }
+
+    /// Waits until the status satisfies `what`.
+    pub fn wait_until(&self, what: &str, within: Duration, mut done: impl FnMut(&Value) -> bool) {
+        let start = Instant::now();
+        loop {
+            let status = self.status();
+            if done(&status) {
+                return;
+            }
+            assert!(start.elapsed() < within, "not within {within:?}: {what}\n{status:#}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn wait_for_log(&self, text: &str, within: Duration) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < within, "not logged within {within:?}: {text}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// SIGTERM, and how it ended, within the shutdown timeout.
+    pub fn stop(mut self) -> (ExitStatus, Duration) {
+        let mut child = self.child.take().expect("running");
+        let start = Instant::now();
+        kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGTERM).expect("it lives");
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("wait") {
+                break status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert_ne!(status.signal(), Some(6), "aborted:\n{}", self.log());
+        (status, start.elapsed())
+    }
+}
+
+impl Drop for Tower {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
