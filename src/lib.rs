@@ -17,6 +17,10 @@ pub mod encoder;
 pub mod histogram;
 pub mod journal;
 pub mod stats;
+pub mod unix_socket;
+
+#[cfg(test)]
+pub(crate) mod scratch;
 
 #[allow(unsafe_code)]
 pub mod sys;
