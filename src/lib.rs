@@ -14,6 +14,11 @@ pub mod pump;
 
 pub mod encoder;
 
+pub mod broadcast;
+pub mod door;
+
+pub mod control;
+
 pub mod histogram;
 pub mod journal;
 pub mod stats;
