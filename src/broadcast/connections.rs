@@ -145,9 +145,12 @@ impl<P> HttpConnectionManager<P> {
         if !arrival.local {
             self.count_in();
         }
-        let sent = self.listeners.get_mut(key).map(Listener::send_pending);
-        if let Some(Err(_)) = sent {
-            self.leave(key, false);
+        if let Some(listener) = self.listeners.get_mut(key) {
+            let sent = listener.send_pending();
+            self.unacknowledged += listener.unacknowledged;
+            if sent.is_err() {
+                self.leave(key, false);
+            }
         }
         key
     }
