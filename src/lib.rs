@@ -8,8 +8,11 @@ pub mod limits;
 pub mod frame;
 pub mod ring;
 
+pub mod reblock;
 pub mod router;
 
+pub mod decoder;
+pub mod fallback;
 pub mod pump;
 
 pub mod encoder;

@@ -111,6 +111,16 @@ pub const LISTEN_BACKLOG: u32 = 4096;
 
 /// Senders on the PCM socket; one more is refused.
 pub const SENDERS_MAX: usize = 16;
+/// Bytes taken from one sender before the others have their turn.
+pub const SENDER_BYTES_PER_TURN: usize = 64 << 10;
+/// Samples over which the rest of a sender that has gone is faded out: 5 ms.
+pub const REST_FADE_SAMPLES: usize = 240;
+/// An absent input is present this long after its first frame, preroll or not.
+pub const PREROLL_WAIT_MS: u64 = 100;
+/// Priority of the pump under SCHED_FIFO: above everything else of ours.
+pub const PUMP_PRIORITY: i32 = 60;
+/// Ticks in a row without a frame that make an input absent: 96 ms.
+pub const MISSES_MAX: u32 = 4;
 /// Log lines that wait for the writer. The newest goes; drops are counted and said.
 pub const LOG_LINES_MAX: usize = 1024;
 /// Reports of a real-time thread that wait for the main thread.
@@ -124,7 +134,11 @@ pub const STDERR_LINE_BYTES_MAX: usize = 1024;
 /// Lines of an encoder's stderr that are logged a second; the rest is counted.
 pub const STDERR_LINES_PER_SEC: u32 = 50;
 /// The longest fallback file: 300 s, 58 MB of PCM.
-pub const FALLBACK_FILE_SEC_MAX: u64 = 300;
+pub const FALLBACK_FILE_SEC_MAX: usize = 300;
+/// A decoder that gives nothing for this long is ended.
+pub const DECODER_SILENT_SEC_MAX: u64 = 60;
+/// Bytes of a decoder's stderr that are kept for the log line.
+pub const DECODER_WORDS_BYTES_MAX: usize = 1024;
 
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;

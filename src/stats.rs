@@ -58,7 +58,9 @@ pub struct PumpStats {
     pub underruns: Counter,
     /// Wake-up lateness in microseconds.
     pub lateness_us: Histogram,
-    /// What is on air: `OnAir` as a number.
+    /// `pump::selector::Mode` as a number.
+    pub mode: AtomicU8,
+    /// What is heard: `pump::selector::Source` as a number.
     pub on_air: AtomicU8,
     /// Why: `Reason` as a number.
     pub reason: AtomicU8,
@@ -133,6 +135,8 @@ pub struct IngestStats {
     pub senders: Gauge,
     /// Senders that ever were.
     pub connections: Counter,
+    /// Senders turned away because `SENDERS_MAX` were there.
+    pub refused: Counter,
     /// Partial frames discarded at the end of a sender (N2).
     pub partial_frames: Counter,
     /// Bytes read and discarded because another sender holds the floor (N4).
