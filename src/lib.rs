@@ -19,6 +19,11 @@ pub mod pump;
 
 pub mod encoder;
 
+pub mod broadcast;
+pub mod door;
+
+pub mod control;
+
 pub mod histogram;
 pub mod journal;
 pub mod logging;

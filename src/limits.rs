@@ -95,6 +95,15 @@ pub const HEADLESS_MAX: usize = 512;
 pub const HEADLESS_PER_ADDRESS_MAX: usize = 32;
 /// Slots that listeners can never take from control.
 pub const CONTROL_SLOTS: usize = 64;
+/// Of these, slots that only this machine takes.
+pub const CONTROL_SLOTS_LOCAL: usize = 8;
+/// Connections that take a short reply and leave; one more is closed without waiting for it.
+pub const LEAVING_MAX: usize = 256;
+/// After the last byte of a reply, how long a client may take to close.
+pub const LINGER_MS: u64 = 1000;
+/// Descriptors left to the encoder, the sockets, the logs and the control plane
+/// (which takes four for each of its slots, and must never find none).
+pub const DESCRIPTORS_KEPT: usize = 64 + 4 * CONTROL_SLOTS;
 /// Accepts between two looks at the tick.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// Accepts a second; more wait in the kernel's queue.

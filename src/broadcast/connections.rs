@@ -1,0 +1,356 @@
+//! `HttpConnectionManager`: every listener's socket, and the fan-out to them.
+//!
+//! A listener costs a cursor into the ring and no thread, no copy and no queue of
+//! its own. The price of fan-out is per `send`, not per byte, so each is
+//! served once a batch; which of the batch's ticks is its phase, and phases hold
+//! equally many, so no tick has a burst of work. Nothing here waits: a socket that takes
+//! nothing now is looked at again in its next turn, and `listener` says when that has
+//! been so for too long.
+//!
+//! A peer that has only shut down its sending side (`nc -N`, `socat`) still
+//! listens, and one that has closed altogether answers the next batch by a reset; so a FIN
+//! is no reason to leave, and only HUP, ERR or a failed send is.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::Arc,
+};
+
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, send},
+};
+
+use super::{
+    listener::{Act, Bound, Pace, Seen, next_bound},
+    on_air::OnAirRing,
+    slab::Slab,
+};
+use crate::{
+    config::{HttpConfig, Slow},
+    frame::TICK_NS,
+    limits::{BACKLOG_SEC_MIN, BATCH_FRAMES, UNACKNOWLEDGED_BYTES_MAX},
+    stats::ListenerStats,
+    sys::socket::{reset_on_close, unacknowledged_bytes},
+};
+
+const PHASES: usize = BATCH_FRAMES as usize;
+
+/// What a listener is to the door, which hears of its departure by it.
+pub struct Arrival<P> {
+    /// Non-blocking, connected.
+    pub socket: OwnedFd,
+    /// The response head, sent before any audio.
+    pub response_head: Vec<u8>,
+    /// The door's note, given back at departure.
+    pub note: P,
+    /// From `control.sock`: not counted among the listeners, and judged by what
+    /// its socket takes, since a Unix socket tells no acknowledged bytes (SIOCOUTQ counts its own overhead).
+    pub local: bool,
+}
+
+/// All listeners.
+pub struct HttpConnectionManager<P> {
+    listeners: Slab<Listener<P>>,
+    /// Keys by phase.
+    phases: [Vec<u64>; PHASES],
+    bound: Bound,
+    bound_bytes_full: u64,
+    bound_bytes_min: u64,
+    slow: Slow,
+    unacknowledged: u64,
+    departed: Vec<P>,
+    stats: Arc<ListenerStats>,
+}
+
+struct Listener<P> {
+    socket: OwnedFd,
+    note: P,
+    local: bool,
+    phase: usize,
+    /// Index in `phases[phase]`.
+    place: usize,
+    /// Position on air of the next byte to send.
+    cursor: u64,
+    /// What goes before that: the response head, or the rest of a frame begun before a skip.
+    pending: Vec<u8>,
+    /// Bytes of `pending` that are response head and no audio.
+    pending_head: usize,
+    /// Audio bytes given to the kernel.
+    sent: u64,
+    /// Audio bytes that the kernel held when last asked, and what it was given since.
+    unacknowledged: u64,
+    sent_at_skip: u64,
+    pace: Pace,
+}
+
+/// What became of a listener in its turn.
+enum Turn {
+    Stays,
+    Gone,
+    TooSlow,
+}
+
+impl<P> HttpConnectionManager<P> {
+    /// No listeners yet. `frame_bytes` gives the bytes per second on air.
+    pub fn new(config: &HttpConfig, frame_bytes: usize, stats: Arc<ListenerStats>) -> Self {
+        let bytes_of = |sec: u32| u64::from(sec) * 1_000_000_000 * frame_bytes as u64 / TICK_NS;
+        let full = bytes_of(config.backlog_sec);
+        Self {
+            listeners: Slab::default(),
+            phases: std::array::from_fn(|_| Vec::new()),
+            bound: Bound {
+                bytes: full,
+                timeout_ns: config.client_timeout_ms * 1_000_000,
+                byte_ns_times_1024: (TICK_NS << 10) / frame_bytes as u64,
+            },
+            bound_bytes_full: full,
+            bound_bytes_min: bytes_of(BACKLOG_SEC_MIN).min(full),
+            slow: config.slow,
+            unacknowledged: 0,
+            departed: Vec::new(),
+            stats,
+        }
+    }
+
+    /// The key that the next `join` will give.
+    pub fn next_key(&self) -> u64 {
+        self.listeners.next_key()
+    }
+
+    /// A new listener: it gets the head and the newest whole frame at once, and
+    /// everything since in its phase.
+    pub fn join(&mut self, arrival: Arrival<P>, ring: &OnAirRing) -> u64 {
+        let (newest, rest) = ring.slices(ring.newest_frame(), ring.head());
+        let pending_head = arrival.response_head.len();
+        let mut pending = arrival.response_head;
+        pending.extend_from_slice(newest);
+        pending.extend_from_slice(rest);
+        let phase = (0..PHASES).min_by_key(|p| self.phases[*p].len()).unwrap_or(0);
+        let key = self.listeners.insert(Listener {
+            socket: arrival.socket,
+            note: arrival.note,
+            local: arrival.local,
+            phase,
+            place: self.phases[phase].len(),
+            cursor: ring.head(),
+            pending,
+            pending_head,
+            sent: 0,
+            unacknowledged: 0,
+            sent_at_skip: 0,
+            pace: Pace::default(),
+        });
+        self.phases[phase].push(key);
+        if !arrival.local {
+            self.count_in();
+        }
+        if let Some(listener) = self.listeners.get_mut(key) {
+            let sent = listener.send_pending();
+            self.unacknowledged += listener.unacknowledged;
+            if sent.is_err() {
+                self.leave(key, false);
+            }
+        }
+        key
+    }
+
+    /// Serves the listeners of one phase.
+    pub fn serve_phase(&mut self, tick: u64, ring: &OnAirRing, now_ns: u64) {
+        let phase = usize::try_from(tick % BATCH_FRAMES).unwrap_or(0);
+        if phase == 0 {
+            self.set_bound();
+        }
+        let mut place = 0;
+        while let Some(&key) = self.phases[phase].get(place) {
+            match self.serve(key, ring, now_ns) {
+                Turn::Stays => place += 1,
+                // The last listener of the phase has taken the place.
+                Turn::Gone => self.leave(key, false),
+                Turn::TooSlow => {
+                    self.stats.dropped_slow.add(1);
+                    self.leave(key, true);
+                }
+            }
+        }
+    }
+
+    /// The peer is gone (HUP, ERR).
+    pub fn hang_up(&mut self, key: u64) {
+        self.leave(key, false);
+    }
+
+    /// The notes of those that have left since the last call.
+    pub fn departed(&mut self) -> impl Iterator<Item = P> + '_ {
+        self.departed.drain(..)
+    }
+
+    /// Listeners now, local ones included.
+    pub fn len(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// True without any listener.
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+
+    fn serve(&mut self, key: u64, ring: &OnAirRing, now_ns: u64) -> Turn {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return Turn::Gone;
+        };
+        let before = listener.unacknowledged;
+        let turn = listener.turn(ring, self.bound, self.slow, now_ns, &self.stats);
+        self.unacknowledged = self.unacknowledged + listener.unacknowledged - before;
+        turn
+    }
+
+    fn set_bound(&mut self) {
+        self.stats.unacknowledged_bytes.set(self.unacknowledged);
+        self.bound.bytes = next_bound(
+            self.bound.bytes,
+            self.unacknowledged,
+            UNACKNOWLEDGED_BYTES_MAX,
+            self.bound_bytes_min,
+            self.bound_bytes_full,
+        );
+    }
+
+    fn count_in(&self) {
+        let now = self.stats.now.get() + 1;
+        self.stats.now.set(now);
+        self.stats.peak.raise(now);
+        self.stats.total.add(1);
+    }
+
+    fn leave(&mut self, key: u64, reset: bool) {
+        let Some(listener) = self.listeners.remove(key) else {
+            return;
+        };
+        let phase = &mut self.phases[listener.phase];
+        phase.swap_remove(listener.place);
+        if let Some(moved) = phase.get(listener.place).and_then(|moved| self.listeners.get_mut(*moved)) {
+            moved.place = listener.place;
+        }
+        self.unacknowledged -= listener.unacknowledged;
+        if !listener.local {
+            self.stats.now.set(self.stats.now.get() - 1);
+        }
+        if reset {
+            // A refusal would only make it an ordinary close.
+            let _ = reset_on_close(&listener.socket);
+        }
+        self.departed.push(listener.note);
+    }
+}
+
+impl<P> Listener<P> {
+    fn turn(&mut self, ring: &OnAirRing, bound: Bound, slow: Slow, now_ns: u64, stats: &ListenerStats) -> Turn {
+        if !self.local {
+            let held = unacknowledged_bytes(&self.socket).unwrap_or(0);
+            // The response head went before all audio, so only what exceeds the audio is head.
+            self.unacknowledged = held.min(self.sent);
+        }
+        let seen = Seen {
+            unsent: ring.head() - self.cursor + (self.pending.len() - self.pending_head) as u64,
+            sent: self.sent,
+            unacknowledged: self.unacknowledged,
+            overtaken: self.cursor < ring.oldest() + overtaking_margin(ring),
+        };
+        match (self.pace.step(seen, bound, now_ns), slow) {
+            (Act::Wait, _) => Turn::Stays,
+            (Act::Send(bytes), _) => match self.send_batch(ring, bytes) {
+                Ok(()) => Turn::Stays,
+                Err(_) => Turn::Gone,
+            },
+            (Act::Slow, Slow::Drop) => Turn::TooSlow,
+            (Act::Slow, Slow::Skip) => self.skip_to_live(ring, now_ns, stats),
+        }
+    }
+
+    /// The begun frame will be finished; after it comes the newest one.
+    fn skip_to_live(&mut self, ring: &OnAirRing, now_ns: u64, stats: &ListenerStats) -> Turn {
+        let border = ring.border_after(self.cursor);
+        if self.cursor != border {
+            if self.cursor < ring.oldest() {
+                // The rest of the frame is gone; what follows could not be understood.
+                return Turn::TooSlow;
+            }
+            let (rest, wrapped) = ring.slices(self.cursor, border);
+            self.pending.extend_from_slice(rest);
+            self.pending.extend_from_slice(wrapped);
+        }
+        self.cursor = ring.newest_frame();
+        self.pace.moved_to_live(now_ns);
+        if self.sent > self.sent_at_skip {
+            self.sent_at_skip = self.sent;
+            stats.skipped_slow.add(1);
+        }
+        Turn::Stays
+    }
+
+    /// Sends what is pending, then at most `bytes_max` of what is on air. A full
+    /// socket ends it: the rest has its next turn.
+    fn send_batch(&mut self, ring: &OnAirRing, bytes_max: u64) -> nix::Result<()> {
+        if !self.send_pending()? {
+            return Ok(());
+        }
+        let (first, wrapped) = ring.slices(self.cursor, self.cursor + bytes_max);
+        for part in [first, wrapped] {
+            let sent = if part.is_empty() { 0 } else { send_now(&self.socket, part)? };
+            self.cursor += sent as u64;
+            self.count_sent(sent);
+            if sent < part.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when nothing is pending any more.
+    fn send_pending(&mut self) -> nix::Result<bool> {
+        if !self.pending.is_empty() {
+            let sent = send_now(&self.socket, &self.pending)?;
+            let head = sent.min(self.pending_head);
+            self.pending_head -= head;
+            self.count_sent(sent - head);
+            self.pending.drain(..sent);
+            if self.pending.is_empty() {
+                self.pending = Vec::new();
+            }
+        }
+        Ok(self.pending.is_empty())
+    }
+
+    fn count_sent(&mut self, audio_bytes: usize) {
+        self.sent += audio_bytes as u64;
+        if !self.local {
+            self.unacknowledged += audio_bytes as u64;
+        }
+    }
+}
+
+/// So near the oldest byte, a listener counts as overtaken: until its next turn the
+/// ring moves on by a batch, and the rest of a begun frame must still be there for a skip.
+fn overtaking_margin(ring: &OnAirRing) -> u64 {
+    if ring.oldest() == 0 {
+        0
+    } else {
+        2 * BATCH_FRAMES * ring.frame_bytes() as u64
+    }
+}
+
+fn send_now(socket: &OwnedFd, bytes: &[u8]) -> nix::Result<usize> {
+    loop {
+        match send(
+            socket.as_fd().as_raw_fd(),
+            bytes,
+            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+        ) {
+            Err(Errno::EINTR) => {}
+            // No room, or no memory for it just now: its next turn will tell.
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => return Ok(0),
+            other => return other,
+        }
+    }
+}

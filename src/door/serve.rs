@@ -1,0 +1,512 @@
+//! The loop of the `tower:http` thread: one epoll for everybody.
+//!
+//! The tick comes first: before events, between them, and before accepting. Nothing
+//! here waits for anyone but epoll itself, and no event's work grows with what a stranger
+//! sends. Visitors' deadlines are looked at every `SWEEP_NS`; there are few visitors,
+//! and listeners have none.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    sync::Arc,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
+        eventfd::EventFd,
+        socket::{MsgFlags, SockaddrStorage, UnixAddr, getsockname, send},
+    },
+};
+
+use super::{
+    accept::{Came, Entrance, Pace},
+    admission::{Admission, Newcomer, Peer, Stage, Ticket},
+    bind::{Door, DoorError, refused},
+    head::Request,
+    relay_to_web::{Origin, Progress, Relay, passed_on, rebuilt},
+    reply::{Reply, stream_head, stream_options},
+    routes::{Route, route},
+    visitor::{Doing, Need, Visitor},
+};
+use crate::{
+    broadcast::{Broadcaster, connections::Arrival, slab::KEY_BITS, slab::Slab},
+    config::TowerConfig,
+    limits::{DRIP_DEADLINE_MS, HEAD_BYTES_MAX, HEAD_DEADLINE_MS, LINGER_MS, WEB_REPLY_DEADLINE_MS},
+    pump::clock::OnAirClock,
+    router::{AudioInputRouter, InputId},
+    stats::ListenerStats,
+    sys::{socket::reset_on_close, time::now_ns},
+    unix_socket::BoundSocket,
+};
+
+const SWEEP_NS: u64 = 100_000_000;
+const EVENTS: usize = 256;
+/// Descriptors that a relay takes here and in the control plane, which must never find none.
+const RELAY_DESCRIPTORS: usize = 4;
+const MS: u64 = 1_000_000;
+
+/// What an epoll token names, in its upper bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tick = 1,
+    Stop,
+    Tcp,
+    ControlSocket,
+    Visitor,
+    Relay,
+    Listener,
+}
+
+fn token(kind: Kind, key: u64) -> u64 {
+    (kind as u64) << KEY_BITS | key
+}
+
+/// What the thread owns.
+pub(super) struct Doorkeeper {
+    epoll: Epoll,
+    stop: Arc<EventFd>,
+    clock: Arc<OnAirClock>,
+    tcp: Entrance<TcpListener>,
+    control: Entrance<UnixListener>,
+    /// Dropped at the end: it removes the socket's file.
+    _control_socket: BoundSocket,
+    accepting: Pace,
+    admission: Admission,
+    visitors: Slab<Visitor>,
+    broadcaster: Broadcaster<Ticket>,
+    router: Arc<AudioInputRouter>,
+    stats: Arc<ListenerStats>,
+    web: UnixAddr,
+    station_name: String,
+    /// Response heads of the stream for HTTP/1.0 and HTTP/1.1.
+    stream_heads: [Vec<u8>; 2],
+    swept_ns: u64,
+    scratch: Vec<u8>,
+}
+
+/// What the door takes from the rest of the tower.
+pub(super) struct Inside {
+    pub(super) clock: Arc<OnAirClock>,
+    pub(super) broadcaster: Broadcaster<Ticket>,
+    pub(super) router: Arc<AudioInputRouter>,
+    pub(super) stats: Arc<ListenerStats>,
+    pub(super) stop: Arc<EventFd>,
+}
+
+impl Doorkeeper {
+    pub(super) fn new(door: Door, config: &TowerConfig, inside: Inside) -> Result<Self, DoorError> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(refused("make an epoll"))?;
+        let web = UnixAddr::new(&config.control.web_socket).map_err(refused("name the control plane's socket"))?;
+        let control = door.control.listener().try_clone().map_err(|source| DoorError::Refused {
+            doing: "duplicate the control socket",
+            source,
+        })?;
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        let add = |fd: &dyn AsFd, kind| epoll.add(fd.as_fd(), EpollEvent::new(edge, token(kind, 0)));
+        add(&inside.clock.wake_fd(), Kind::Tick)
+            .and_then(|()| add(&inside.stop.as_fd(), Kind::Stop))
+            .and_then(|()| add(&door.tcp, Kind::Tcp))
+            .and_then(|()| add(&control, Kind::ControlSocket))
+            .map_err(refused("watch the listening sockets"))?;
+        let head = |minor| stream_head(minor, &config.station_name, config.encoder.bitrate_kbps);
+        let now_ns = now_ns();
+        Ok(Self {
+            epoll,
+            stop: inside.stop,
+            clock: inside.clock,
+            tcp: Entrance {
+                listener: door.tcp,
+                waiting: true,
+            },
+            control: Entrance {
+                listener: control,
+                waiting: true,
+            },
+            _control_socket: door.control,
+            accepting: Pace::new(now_ns),
+            admission: Admission::new(door.bounds),
+            visitors: Slab::default(),
+            broadcaster: inside.broadcaster,
+            router: inside.router,
+            stats: inside.stats,
+            web,
+            station_name: config.station_name.clone(),
+            stream_heads: [head(0), head(1)],
+            swept_ns: now_ns,
+            scratch: vec![0; 2 * HEAD_BYTES_MAX],
+        })
+    }
+
+    /// Serves until told to stop.
+    pub(super) fn run(mut self) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            let count = match self.epoll.wait(&mut events, self.timeout_ms()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => {
+                    log::error!("the front door cannot wait for events: {errno}");
+                    return;
+                }
+            };
+            self.keep_up();
+            for event in &events[..count] {
+                if event.data() == token(Kind::Stop, 0) {
+                    return;
+                }
+                self.on_event(*event);
+                self.keep_up();
+            }
+            self.accept_newcomers();
+            self.sweep();
+            self.settle_departures();
+        }
+    }
+
+    /// The tick comes first, always.
+    fn keep_up(&mut self) {
+        self.broadcaster.keep_up(now_ns());
+    }
+
+    fn timeout_ms(&self) -> u16 {
+        let waiting = self.tcp.waiting || self.control.waiting;
+        match (waiting, self.accepting.is_paused(now_ns())) {
+            (true, false) => 0,
+            (true, true) => 10,
+            (false, _) if self.visitors.is_empty() => 1000,
+            (false, _) => 100,
+        }
+    }
+
+    fn on_event(&mut self, event: EpollEvent) {
+        let key = event.data() & ((1 << KEY_BITS) - 1);
+        let over = event.events().intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        match event.data() >> KEY_BITS {
+            kind if kind == Kind::Tcp as u64 => self.tcp.waiting = true,
+            kind if kind == Kind::ControlSocket as u64 => self.control.waiting = true,
+            kind if kind == Kind::Visitor as u64 && over => self.remove(key, false),
+            kind if kind == Kind::Visitor as u64 || kind == Kind::Relay as u64 => self.serve(key),
+            kind if kind == Kind::Listener as u64 && over => self.broadcaster.connections().hang_up(key),
+            _ => {}
+        }
+    }
+
+    fn accept_newcomers(&mut self) {
+        self.accepting.new_turn();
+        loop {
+            let now_ns = now_ns();
+            let mut came = self
+                .accepting
+                .accept(&self.control.listener, &mut self.control.waiting, now_ns);
+            if matches!(came, Came::Nobody) {
+                came = self
+                    .accepting
+                    .accept(&self.tcp.listener, &mut self.tcp.waiting, now_ns);
+            }
+            match came {
+                Came::Nobody => return,
+                Came::SentAway => self.stats.rejected.add(1),
+                Came::Somebody(socket, peer) => self.let_in(socket, peer, now_ns),
+            }
+            self.keep_up();
+        }
+    }
+
+    fn let_in(&mut self, socket: OwnedFd, peer: Peer, now_ns: u64) {
+        match self.admission.newcomer(peer) {
+            Newcomer::Welcome => {}
+            Newcomer::InsteadOfOldest(of) => {
+                self.stats.rejected.add(1);
+                self.remove_oldest_headless(of);
+            }
+            Newcomer::Refused => {
+                self.stats.rejected.add(1);
+                // A close that says so: the newcomer need not wait for an answer.
+                let _ = reset_on_close(&socket);
+                return;
+            }
+        }
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let event = EpollEvent::new(flags, token(Kind::Visitor, self.visitors.next_key()));
+        if self.epoll.add(&socket, event).is_err() {
+            self.stats.rejected.add(1);
+            return;
+        }
+        let key = self.visitors.insert(Visitor {
+            socket,
+            ticket: self.admission.enter(peer),
+            accepted_ns: now_ns,
+            deadline_ns: now_ns + HEAD_DEADLINE_MS * MS,
+            doing: Doing::ReadingHead { bytes: Vec::new() },
+        });
+        self.serve(key);
+    }
+
+    fn remove_oldest_headless(&mut self, of: Option<Peer>) {
+        let oldest = self
+            .visitors
+            .iter()
+            .filter(|(_, v)| v.ticket.stage() == Stage::Headless && of.is_none_or(|peer| v.ticket.peer == peer))
+            .min_by_key(|(_, v)| v.accepted_ns)
+            .map(|(key, _)| key);
+        if let Some(key) = oldest {
+            self.remove(key, true);
+        }
+    }
+
+    /// Moves a visitor on until it has to wait for an event.
+    fn serve(&mut self, key: u64) {
+        while let Some(visitor) = self.visitors.get_mut(key) {
+            match visitor.step(&mut self.scratch) {
+                Need::Nothing => return,
+                Need::Answer(request, rest) => self.answer(key, request, rest),
+                Need::Relay(request, body) => self.relay(key, &request, &body),
+                Need::Refusal(bad) => {
+                    self.stats.bad_requests.add(1);
+                    self.reply(key, &Reply::error(bad.status, bad.why), 1, false);
+                }
+                Need::WebReply(progress, minor) => self.web_reply(key, progress, minor),
+                Need::Linger => self.linger(key),
+                Need::Removal => self.remove(key, false),
+            }
+        }
+    }
+
+    fn answer(&mut self, key: u64, request: Box<Request>, rest: Vec<u8>) {
+        let (minor, head_only) = (request.minor, request.method == "HEAD");
+        let reply = match route(&request) {
+            Route::Listen => return self.listen(key, minor),
+            Route::Relay => return self.take_body(key, request, rest),
+            Route::StreamHead => {
+                let head = self.stream_heads[usize::from(minor.min(1))].clone();
+                return self.reply_bytes(key, head);
+            }
+            Route::StreamOptions => stream_options(),
+            Route::Playlist(playlist) => {
+                playlist.reply(request.host.as_deref(), self.local_address(key), &self.station_name)
+            }
+            Route::Buffer => self.buffer(),
+            Route::Refuse(reply) => {
+                self.stats.bad_requests.add(1);
+                reply
+            }
+        };
+        self.reply(key, &reply, minor, head_only);
+    }
+
+    fn listen(&mut self, key: u64, minor: u8) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        if !self.admission.advance(&mut visitor.ticket, Stage::Listener) {
+            self.stats.rejected.add(1);
+            let reply = Reply::error(503, "every listener's place is taken; try again soon");
+            return self.reply(key, &reply.with("Retry-After", "10").open_to_all(), minor, false);
+        }
+        let Some(visitor) = self.visitors.remove(key) else {
+            return;
+        };
+        // HUP and ERR are always told; nothing else of a listener is of interest.
+        let listener = token(Kind::Listener, self.broadcaster.connections().next_key());
+        let watched = self
+            .epoll
+            .modify(&visitor.socket, &mut EpollEvent::new(EpollFlags::EPOLLET, listener));
+        if watched.is_err() {
+            return self.admission.leave(visitor.ticket);
+        }
+        self.broadcaster.join(Arrival {
+            socket: visitor.socket,
+            response_head: self.stream_heads[usize::from(minor.min(1))].clone(),
+            local: visitor.ticket.peer == Peer::ControlSocket,
+            note: visitor.ticket,
+        });
+    }
+
+    /// A request for the control plane takes a slot, then its body is read.
+    fn take_body(&mut self, key: u64, request: Box<Request>, rest: Vec<u8>) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        if !self.admission.advance(&mut visitor.ticket, Stage::Control) {
+            self.stats.rejected.add(1);
+            let reply = Reply::error(503, "too many requests at once; try again soon").with("Retry-After", "1");
+            return self.reply(key, &reply, request.minor, request.method == "HEAD");
+        }
+        if request.expects_continue && rest.len() < request.content_length {
+            // If it does not fit now, the client sends its body a moment later anyway.
+            let _ = send(
+                visitor.socket.as_raw_fd(),
+                b"HTTP/1.1 100 Continue\r\n\r\n",
+                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+            );
+        }
+        visitor.doing = Doing::ReadingBody { request, bytes: rest };
+    }
+
+    fn relay(&mut self, key: u64, request: &Request, body: &[u8]) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        let origin = match visitor.ticket.peer {
+            _ if request.forwarded => Origin::Remote,
+            Peer::ControlSocket => Origin::ControlSocket,
+            peer if peer.is_local() => Origin::Loopback,
+            Peer::Address(_) => Origin::Remote,
+        };
+        let started = self.start_relay(key, rebuilt(request, origin, body));
+        match (started, self.visitors.get_mut(key)) {
+            (Ok(relay), Some(visitor)) => {
+                visitor.deadline_ns = now_ns() + WEB_REPLY_DEADLINE_MS * MS;
+                visitor.doing = Doing::Relaying {
+                    relay,
+                    minor: request.minor,
+                };
+            }
+            (Err(errno), _) => {
+                log::warn!("the control plane cannot be reached: {errno}");
+                let reply = Reply::error(503, "the control plane cannot be reached just now");
+                self.reply(key, &reply.with("Retry-After", "1"), request.minor, request.method == "HEAD");
+            }
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// The control plane's accept thread does not survive a want of descriptors, so
+    /// it is not asked when there are none to spare.
+    fn start_relay(&self, key: u64, request: Vec<u8>) -> nix::Result<Relay> {
+        let spare: Result<Vec<OwnedFd>, _> = (0..RELAY_DESCRIPTORS).map(|_| self.epoll.0.try_clone()).collect();
+        drop(spare.map_err(|_| Errno::EMFILE)?);
+        let relay = Relay::start(&self.web, request)?;
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        self.epoll.add(&relay, EpollEvent::new(flags, token(Kind::Relay, key)))?;
+        Ok(relay)
+    }
+
+    fn web_reply(&mut self, key: u64, progress: Progress, minor: u8) {
+        let passed = match &progress {
+            Progress::Whole(bytes) => passed_on(bytes, minor),
+            _ => None,
+        };
+        match passed {
+            Some(bytes) => self.reply_bytes(key, bytes),
+            None => {
+                log::warn!("the control plane gave no usable reply: {}", unusable(&progress));
+                self.reply(key, &Reply::error(502, "the control plane gave no usable reply"), minor, false);
+            }
+        }
+    }
+
+    fn reply(&mut self, key: u64, reply: &Reply, minor: u8, head_only: bool) {
+        self.reply_bytes(key, reply.to_bytes(minor, head_only));
+    }
+
+    fn reply_bytes(&mut self, key: u64, bytes: Vec<u8>) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        // A request that holds a control slot keeps it until its reply is out.
+        if visitor.ticket.stage() == Stage::Headless && !self.admission.advance(&mut visitor.ticket, Stage::Leaving) {
+            let _ = send(
+                visitor.socket.as_raw_fd(),
+                &bytes,
+                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+            );
+            return self.remove(key, false);
+        }
+        visitor.deadline_ns = now_ns() + DRIP_DEADLINE_MS * MS;
+        visitor.doing = Doing::Replying { bytes, sent: 0 };
+    }
+
+    fn linger(&mut self, key: u64) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        let leaving =
+            visitor.ticket.stage() == Stage::Leaving || self.admission.advance(&mut visitor.ticket, Stage::Leaving);
+        if leaving {
+            visitor.linger(now_ns() + LINGER_MS * MS);
+        } else {
+            self.remove(key, false);
+        }
+    }
+
+    fn remove(&mut self, key: u64, reset: bool) {
+        if let Some(visitor) = self.visitors.remove(key) {
+            self.admission.leave(visitor.ticket);
+            if reset {
+                let _ = reset_on_close(&visitor.socket);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now_ns = now_ns();
+        if now_ns - self.swept_ns < SWEEP_NS {
+            return;
+        }
+        self.swept_ns = now_ns;
+        let due = |(key, visitor): (u64, &Visitor)| (visitor.deadline_ns <= now_ns).then_some(key);
+        let overdue: Vec<u64> = self.visitors.iter().filter_map(due).collect();
+        for key in overdue {
+            self.overdue(key);
+            self.serve(key);
+            self.keep_up();
+        }
+    }
+
+    fn overdue(&mut self, key: u64) {
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        match &visitor.doing {
+            Doing::ReadingHead { .. } | Doing::ReadingBody { .. } => {
+                self.stats.bad_requests.add(1);
+                let reply = Reply::error(408, "the request was not complete within 5 seconds");
+                self.reply(key, &reply, 1, false);
+            }
+            Doing::Relaying { minor, .. } => {
+                let minor = *minor;
+                let reply = Reply::error(504, "the control plane did not answer within 5 seconds");
+                self.reply(key, &reply, minor, false);
+            }
+            Doing::Replying { .. } => self.remove(key, true),
+            Doing::Lingering => self.remove(key, false),
+        }
+    }
+
+    fn settle_departures(&mut self) {
+        for ticket in self.broadcaster.connections().departed() {
+            self.admission.leave(ticket);
+        }
+    }
+
+    /// K1: the station queue, from atomics.
+    fn buffer(&self) -> Reply {
+        let stats = self.router.get_stats(InputId::Station);
+        let json = crate::control::status::BufferStatus::of(stats);
+        match serde_json::to_vec(&json) {
+            Ok(body) => Reply::new(200, "application/json", body),
+            Err(error) => Reply::error(503, &error.to_string()),
+        }
+    }
+
+    fn local_address(&mut self, key: u64) -> Option<SocketAddr> {
+        let socket = self.visitors.get_mut(key)?.socket.as_raw_fd();
+        let address: SockaddrStorage = getsockname(socket).ok()?;
+        let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
+        v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))
+    }
+}
+
+fn unusable(progress: &Progress) -> &'static str {
+    match progress {
+        Progress::TooLong => "it is longer than 1 MiB",
+        Progress::Broken => "it hung up",
+        Progress::Whole(_) | Progress::Waiting => "it is not HTTP",
+    }
+}
