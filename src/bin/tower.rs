@@ -9,7 +9,7 @@ use retrowaves::{
         complain, say, status,
     },
     config::{self, Loaded, TowerConfig},
-    logging,
+    logging, service,
 };
 
 fn main() -> ExitCode {
@@ -78,6 +78,10 @@ fn show_status(url: &str) -> Exit {
 
 /// Folder, log, then the service until it is told to stop.
 fn run(loaded: &Loaded) -> Exit {
+    let signals = match service::Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => return failure(&error),
+    };
     if let Err(error) = config::prepare(&loaded.config) {
         return failure(&error);
     }
@@ -88,19 +92,32 @@ fn run(loaded: &Loaded) -> Exit {
     for warning in &loaded.layers.warnings {
         log::warn!("{warning}");
     }
-    let exit = serve(&loaded.config);
+    let served = service::run(&loaded.config, &signals, &log, |tower| announce(&loaded.config, tower));
+    let exit = served.map_or_else(
+        |error| {
+            log::error!("{error}");
+            failure(&error)
+        },
+        |()| Exit::Ok,
+    );
     log.stop();
     exit
 }
 
-/// To be `service::run`; the lead joins them.
-fn serve(_config: &TowerConfig) -> Exit {
-    complain("this build has no service");
-    Exit::Failure
+/// Tells the user, and the log, where everything is.
+fn announce(config: &TowerConfig, tower: &service::TowerService) {
+    let url = tower.stream_url();
+    log::info!("tower {} on air at {url}", env!("CARGO_PKG_VERSION"));
+    say(&format!(
+        "Retrowaves is on air.\n  listen at   {url}\n  send PCM to {}\n  log         {}\n",
+        config.ingest.socket.display(),
+        config.log.file.display(),
+    ));
 }
 
-/// To be `encoder::probe`; the lead joins them.
-fn probe(_config: &TowerConfig, _args: &ProbeArgs) -> Exit {
-    complain("this build has no probe");
-    Exit::Failure
+fn probe(config: &TowerConfig, args: &ProbeArgs) -> Exit {
+    match cli::probe::probe(config, args) {
+        Ok(report) => tell(&report),
+        Err(error) => failure(&error),
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod help;
+pub mod probe;
 pub mod status;
 
 use std::{

@@ -4,6 +4,7 @@
 
 pub mod listener;
 pub mod material;
+pub mod programme;
 pub mod sender;
 
 use std::{

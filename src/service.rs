@@ -1,0 +1,281 @@
+//! `TowerService`: builds everything, starts it in order, and takes it apart again.
+//!
+//! Nothing starts before everything is bound and built, so what is wrong is said
+//! while nothing is on air yet. The main thread then sleeps until a signal, a
+//! report of a real-time thread or the watchdog wants it; it never touches audio.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+
+use crate::{
+    config::{HttpConfig, TowerConfig},
+    control::{self, ControlHandle, StatusSources},
+    door::{Door, DoorDeps, DoorHandle},
+    encoder::{EncoderError, EncoderManager},
+    fallback::{FallbackGenerator, FallbackLoader},
+    input::station_socket::{IngestError, IngestHandle, StationSocket},
+    journal::{Journal, journal},
+    logging::LogHandle,
+    pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent},
+    router::AudioInputRouter,
+    stats::{EncoderStats, IngestStats, ListenerStats, PumpStats},
+    sys,
+};
+
+/// How often the main thread looks whether the tower is alive.
+const LOOK_MS: u16 = 500;
+
+/// Why the tower does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The socket for PCM.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The ports and sockets of the front door.
+    #[error(transparent)]
+    Door(#[from] crate::door::DoorError),
+    /// The control plane behind it.
+    #[error(transparent)]
+    Control(#[from] control::ControlError),
+    /// The encoder.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A descriptor or a thread.
+    #[error("cannot start the tower: {0}")]
+    System(#[from] io::Error),
+    /// A thread did not end.
+    #[error("the tower stopped, but not all of it in time")]
+    Unclean,
+}
+
+impl From<nix::errno::Errno> for ServiceError {
+    fn from(errno: nix::errno::Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP, as something to wait on.
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Takes the signals over. Call it before the first thread starts, since
+    /// threads inherit what is blocked.
+    ///
+    /// # Errors
+    /// When there is no descriptor to be had.
+    pub fn take() -> io::Result<Self> {
+        let set: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+        set.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    fn next(&self) -> Option<Signal> {
+        let info = self.0.read_signal().ok()??;
+        Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
+    }
+}
+
+/// Runs the tower until it is told to stop. `on_air` is called once `/stream` is live.
+///
+/// # Errors
+/// What keeps it from starting, or from stopping cleanly.
+pub fn run(
+    config: &TowerConfig,
+    signals: &Signals,
+    log: &LogHandle,
+    on_air: impl FnOnce(&TowerService),
+) -> Result<(), ServiceError> {
+    lock_memory();
+    let mut tower = TowerService::start(config)?;
+    on_air(&tower);
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tower.wait(signals, log);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tower.stop(Duration::from_secs(config.shutdown_timeout_sec))
+}
+
+/// Locked pages never wait for a disk. Where the limit is finite, locking would
+/// make later allocations fail, which is worse.
+fn lock_memory() {
+    use nix::sys::resource::{Resource, getrlimit};
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == nix::libc::RLIM_INFINITY);
+    if !unlimited && !nix::unistd::geteuid().is_root() {
+        log::info!("memory is not locked: RLIMIT_MEMLOCK is not unlimited");
+    } else if let Err(error) = sys::thread::lock_memory() {
+        log::info!("memory is not locked: {error}");
+    }
+}
+
+/// A tower on air.
+pub struct TowerService {
+    ingest: IngestHandle,
+    encoder: EncoderManager,
+    pump: PumpHandle,
+    fallback: FallbackLoader,
+    door: DoorHandle,
+    control: ControlHandle,
+    pump_journal: Journal<PumpEvent>,
+    journal_wake: Arc<EventFd>,
+    pump_stats: Arc<PumpStats>,
+    listeners: Arc<ListenerStats>,
+    /// How far it was at the last look.
+    seen_alive: (u64, u64),
+    config: TowerConfig,
+}
+
+impl TowerService {
+    /// Builds everything, then starts: ingest, encoder, pump, stream, control.
+    ///
+    /// # Errors
+    /// The first thing that cannot be had. What was bound before it is let go.
+    pub fn start(config: &TowerConfig) -> Result<Self, ServiceError> {
+        let journal_wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let (pump_stats, encoder_stats) = (Arc::<PumpStats>::default(), Arc::<EncoderStats>::default());
+        let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
+        let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
+        let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
+
+        let station = StationSocket::bind(&config.ingest, router.clone(), ingest_stats.clone())?;
+        let door = Door::bind(config)?;
+        let (mut encoder, ends) =
+            EncoderManager::new(config, clock.clone(), encoder_stats.clone(), journal_wake.clone())?;
+        let (fallback, loader) = FallbackGenerator::new(&config.fallback, &config.encoder.ffmpeg)?;
+        let (reporter, pump_journal) = journal(journal_wake.clone());
+        let deps = PumpDeps {
+            router: router.clone(),
+            clock: clock.clone(),
+            fallback,
+            sink: ends.inlet,
+            reporter,
+            stats: pump_stats.clone(),
+            forced: Arc::default(),
+        };
+        let pump = AudioPump::new(&config.input, deps);
+        let sources = StatusSources {
+            started: Instant::now(),
+            pump: pump_stats.clone(),
+            encoder: encoder_stats,
+            listeners: listeners.clone(),
+            ingest: ingest_stats,
+            router: router.clone(),
+            mp3: ends.mp3,
+        };
+
+        let ingest = station.start()?;
+        encoder.start()?;
+        let pump = pump.start()?;
+        let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
+        let control = control::start(config, sources)?;
+        Ok(Self {
+            ingest,
+            encoder,
+            pump,
+            fallback: loader,
+            door,
+            control,
+            pump_journal,
+            journal_wake,
+            pump_stats,
+            listeners,
+            seen_alive: (0, 0),
+            config: config.clone(),
+        })
+    }
+
+    /// Where a listener on this machine connects.
+    pub fn stream_url(&self) -> String {
+        let address = self.door.local_addr();
+        let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { host_in_url(&self.config.http) };
+        format!("http://{host}:{}/stream", address.port())
+    }
+
+    /// Sleeps until SIGTERM or SIGINT; SIGHUP reopens the log.
+    fn wait(&mut self, signals: &Signals, log: &LogHandle) {
+        loop {
+            let mut fds = [signals.0.as_fd(), self.journal_wake.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            // A poll that fails (a signal, no memory) only makes the loop go round.
+            let _ = poll(&mut fds, PollTimeout::from(LOOK_MS));
+            let _ = self.journal_wake.read();
+            self.log_reports();
+            self.feed_watchdog();
+            match signals.next() {
+                Some(Signal::SIGHUP) => log.reopen(),
+                Some(signal) => return log::info!("stopping on {signal}"),
+                None => {}
+            }
+        }
+    }
+
+    fn log_reports(&mut self) {
+        while let Some(event) = self.pump_journal.take() {
+            log::log!(event.level(), "{event}");
+        }
+        self.encoder.log_events();
+    }
+
+    /// Fed only while ticks advance and frames go on air. Fillers count: a tower
+    /// in DEGRADED does its duty.
+    fn feed_watchdog(&mut self) {
+        let now = (self.pump_stats.ticks.get(), self.listeners.frames_on_air.get());
+        if now.0 > self.seen_alive.0 && now.1 > self.seen_alive.1 {
+            self.seen_alive = now;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+
+    /// Stops in reverse. No thread, child or socket file is left.
+    ///
+    /// # Errors
+    /// When a thread did not end in time. After `timeout` the process ends by force.
+    pub fn stop(mut self, timeout: Duration) -> Result<(), ServiceError> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        fence(timeout, stopped.clone());
+        let control = self.control.stop();
+        let door = self.door.stop();
+        self.pump.stop();
+        self.fallback.stop();
+        self.encoder.stop();
+        self.ingest.stop();
+        while let Some(event) = self.pump_journal.take() {
+            log::log!(event.level(), "{event}");
+        }
+        stopped.store(true, SeqCst);
+        if control && door { Ok(()) } else { Err(ServiceError::Unclean) }
+    }
+}
+
+/// The last resort of a stop: something hangs, and the process ends all the same.
+fn fence(timeout: Duration, stopped: Arc<AtomicBool>) {
+    let fence = sys::thread::spawn("tower:fence", move || {
+        std::thread::sleep(timeout);
+        if !stopped.load(SeqCst) {
+            log::error!("not stopped after {} s: ending by force", timeout.as_secs());
+            std::thread::sleep(Duration::from_millis(100));
+            std::process::exit(1);
+        }
+    });
+    if let Err(error) = fence {
+        log::warn!("stopping without a time limit: {error}");
+    }
+}
+
+fn host_in_url(http: &HttpConfig) -> String {
+    if http.host.contains(':') { format!("[{}]", http.host) } else { http.host.clone() }
+}
