@@ -525,7 +525,7 @@ mod tests {
         sender.write_all(&noise(STATION_FRAME_BYTES, 8)).expect("taken");
         let start = Instant::now();
         bench.handle.stop();
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_secs(5));
         assert!(!bench.path.exists());
         assert!(bench.router.is_closed(InputId::Station));
         bench.handle.stop();
