@@ -9,6 +9,7 @@ pub mod limits;
 pub mod frame;
 pub mod ring;
 
+pub mod input;
 pub mod reblock;
 pub mod router;
 

@@ -159,9 +159,13 @@ mod tests {
     fn r3_no_wait_returns_at_once_and_a_wait_ends_after_5_ms() {
         let router = AudioInputRouter::new(4);
         router.open(InputId::Live);
-        let start = now_ns();
-        assert_eq!(router.pop_frame(InputId::Live, None), None);
-        assert!(now_ns() - start < 2_000_000);
+        // The best of some, since the machine may be busy with others.
+        let quickest_ns = (0..20).map(|_| {
+            let start = now_ns();
+            assert_eq!(router.pop_frame(InputId::Live, None), None);
+            now_ns() - start
+        });
+        assert!(quickest_ns.min().is_some_and(|ns| ns < 1_000_000));
         let start = now_ns();
         assert_eq!(router.pop_frame(InputId::Live, Some(5_000_000)), None);
         assert!(now_ns() - start >= 5_000_000);
