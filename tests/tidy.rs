@@ -184,7 +184,7 @@ fn every_file_of_the_library_is_reached() {
             .find_map(|end| parent.strip_suffix(end))
             .unwrap_or(parent);
         for line in text.lines() {
-            let words: Vec<&str> = code(line).trim().split_whitespace().collect();
+            let words: Vec<&str> = code(line).split_whitespace().collect();
             let name = match words.as_slice() {
                 ["mod", name] | [_, "mod", name] => name.strip_suffix(';'),
                 _ => None,

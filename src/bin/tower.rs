@@ -9,7 +9,7 @@ use retrowaves::{
         complain, say, status,
     },
     config::{self, Loaded, TowerConfig},
-    logging,
+    logging::{self, LogHandle},
 };
 
 fn main() -> ExitCode {
@@ -24,7 +24,10 @@ fn act(command: Command) -> Exit {
     match command {
         Command::Help(topic) => tell(&cli::help(topic)),
         Command::Version => tell(concat!("tower ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Run(args) => with_config(&args, |loaded| run(&loaded)),
+        Command::Run(args) => match config::load(args.file.as_deref(), &args.set) {
+            Ok(loaded) => run(&loaded),
+            Err(errors) => misuse(&errors),
+        },
         Command::Config(args) => with_config(&args, |loaded| tell(&config::show(&loaded))),
         Command::CheckFile(file) => match config::check_file(&file) {
             Ok(_) => tell(&format!("{}: ok\n", file.display())),
@@ -41,6 +44,7 @@ fn act(command: Command) -> Exit {
     }
 }
 
+/// For what only looks: warnings go to the person.
 fn with_config(args: &ConfigArgs, then: impl FnOnce(Loaded) -> Exit) -> Exit {
     match config::load(args.file.as_deref(), &args.set) {
         Ok(loaded) => {
@@ -88,13 +92,13 @@ fn run(loaded: &Loaded) -> Exit {
     for warning in &loaded.layers.warnings {
         log::warn!("{warning}");
     }
-    let exit = serve(&loaded.config);
+    let exit = serve(&loaded.config, &log);
     log.stop();
     exit
 }
 
 /// To be `service::run`; the lead joins them.
-fn serve(_config: &TowerConfig) -> Exit {
+fn serve(_config: &TowerConfig, _log: &LogHandle) -> Exit {
     complain("this build has no service");
     Exit::Failure
 }
