@@ -110,6 +110,24 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The line of the file, where there is one.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Syntax { origin, .. }
+            | Self::UnknownTable { origin, .. }
+            | Self::UnknownKey { origin, .. }
+            | Self::NotATable { origin, .. }
+            | Self::BadValue { origin, .. }
+            | Self::Conflict { origin, .. } => match origin {
+                Origin::File { line, .. } => Some(*line),
+                _ => None,
+            },
+            Self::Unreadable { .. } | Self::BadSet { .. } => None,
+        }
+    }
+}
+
 fn meant(nearest: Option<&str>, before: &str, after: &str) -> String {
     nearest.map_or_else(
         || "; `tower config` shows all there are".into(),

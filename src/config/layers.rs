@@ -115,6 +115,7 @@ impl Layers {
             self.errors.extend(errors);
             return;
         }
+        let first_error = self.errors.len();
         let mut values = Vec::new();
         for (name, value) in document.get_ref() {
             let at = name.span().start;
@@ -143,6 +144,7 @@ impl Layers {
         for (at, key, value) in values {
             self.put(&key, &Raw::from_toml(value.get_ref()), origin(at));
         }
+        self.errors[first_error..].sort_by_key(ConfigError::line);
     }
 
     /// An empty variable counts as none, as elsewhere in Unix. An unknown one may

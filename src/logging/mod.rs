@@ -24,6 +24,8 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::{SigSet, SigmaskHow};
+
 use self::{
     queue::{Message, Queue, queue},
     writer::{Sinks, Writer},
@@ -112,13 +114,20 @@ fn start_with(sinks: Sinks) -> io::Result<LogHandle> {
     let (queue, lines) = queue(Arc::new(Shared::default()));
     let (ended, done) = channel();
     let writer = Writer::new(sinks, queue.shared().clone());
+    // Signals are for the main thread: this one inherits a mask that lets none through.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let thread = thread::spawn("tower:log", move || {
         // Refused or not, the log works.
         let _ = thread::set_nice(NICE);
         writer.run(&lines);
         let _ = ended.send(());
-    })?;
-    Ok(LogHandle { queue, done, thread })
+    });
+    mask.thread_set_mask()?;
+    Ok(LogHandle {
+        queue,
+        done,
+        thread: thread?,
+    })
 }
 
 impl LogHandle {

@@ -1,0 +1,52 @@
+# Every target does its own set-up; scripts/setup.sh says what it installs.
+
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# For `make run`: passed on to `tower run`.
+ARGS ?=
+# For `make fuzz`: for each target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test soak bench fuzz clean
+
+help:
+	@echo "make run    builds and starts the tower"
+	@echo "make test   checks everything that fits in a few minutes"
+	@echo "make soak | bench | fuzz | clean: see README.md"
+
+# `cargo run` becomes the tower, so Ctrl-C and signals reach it.
+run:
+	@scripts/setup.sh run
+	cargo run --release --locked --quiet --bin tower -- run --set 'log.file={runtime}/tower.log' $(ARGS)
+
+# Unit tests side by side; what measures time or starts FFmpeg, one after the
+# other. A failure stops neither: one run shows all there is.
+test:
+	@scripts/setup.sh test
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@status=0; \
+	cargo test --locked --no-fail-fast --lib --bins || status=1; \
+	cargo test --locked --no-fail-fast --test '*' -- --test-threads=1 || status=1; \
+	exit $$status
+
+# Long runs are ignored tests.
+soak:
+	@scripts/setup.sh soak
+	cargo test --release --locked --no-fail-fast --test '*' -- --ignored --test-threads=1 --nocapture
+
+bench:
+	@scripts/setup.sh bench
+	cargo bench --locked --benches
+
+fuzz:
+	@scripts/setup.sh fuzz
+	@targets=$$(cargo +nightly fuzz list) || exit 1; \
+	for target in $$targets; do \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+clean:
+	cargo clean

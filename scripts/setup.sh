@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Installs what a make target needs, if it is missing, and says so. Asks nothing,
+# changes nothing that is there; running it again does nothing.
+#
+# Usage: scripts/setup.sh run|test|soak|bench|fuzz
+set -euo pipefail
+
+RUST_MIN=1.88
+
+say() { echo "setup: $*" >&2; }
+die() { say "$@"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# program:Debian package
+needs_run=(ffmpeg:ffmpeg cc:build-essential)
+needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl)
+needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
+needs_bench=("${needs_soak[@]}")
+needs_fuzz=(cc:build-essential c++:build-essential)
+
+case "${1:-}" in
+run) needs=("${needs_run[@]}") ;;
+test) needs=("${needs_test[@]}") ;;
+soak) needs=("${needs_soak[@]}") ;;
+bench) needs=("${needs_bench[@]}") ;;
+fuzz) needs=("${needs_fuzz[@]}") ;;
+*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz" ;;
+esac
+
+# cyclictest and others lie in sbin, which is not in everybody's PATH.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif has sudo; then
+		sudo "$@"
+	else
+		die "root is needed for: $* (there is no sudo here)"
+	fi
+}
+
+apt_install() {
+	local lists=(/var/lib/apt/lists/*_Packages*)
+	export DEBIAN_FRONTEND=noninteractive
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0)
+	if [ ! -e "${lists[0]}" ]; then
+		as_root "${apt[@]}" update </dev/null >&2
+	fi
+	# A list that is too old names packages that are gone: then a new one, once.
+	as_root "${apt[@]}" install --no-install-recommends "$@" </dev/null >&2 || {
+		as_root "${apt[@]}" update </dev/null >&2
+		as_root "${apt[@]}" install --no-install-recommends "$@" </dev/null >&2
+	}
+}
+
+install_missing() {
+	local missing=() packages=() need
+	for need in "${needs[@]}"; do
+		has "${need%%:*}" && continue
+		missing+=("${need%%:*}")
+		[[ " ${packages[*]-} " == *" ${need##*:} "* ]] || packages+=("${need##*:}")
+	done
+	[ ${#missing[@]} = 0 ] && return
+	say "missing: ${missing[*]}"
+	has apt-get || die "install these programs first (there is no apt-get here): ${missing[*]}"
+	say "installing: ${packages[*]}"
+	apt_install "${packages[@]}"
+	for need in "${missing[@]}"; do
+		has "$need" || die "$need is still missing after installing ${packages[*]}"
+	done
+}
+
+check_rust() {
+	local how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+	has cargo || die "cargo is missing. Install Rust $RUST_MIN or later (https://rustup.rs): $how"
+	local version
+	version=$(cargo --version | cut -d' ' -f2)
+	if [ "$(printf '%s\n' "$RUST_MIN" "$version" | sort -V | head -n1)" != "$RUST_MIN" ]; then
+		die "cargo $version is too old: $RUST_MIN or later is needed. \`rustup update\`, or: $how"
+	fi
+}
+
+check_lints() {
+	cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+	has rustup || die "cargo fmt and cargo clippy are missing: install rustfmt and clippy"
+	say "installing: rustfmt, clippy"
+	rustup component add rustfmt clippy >&2
+}
+
+check_fuzzer() {
+	has rustup || die "fuzzing needs nightly Rust, by rustup (https://rustup.rs)"
+	if ! rustup run nightly cargo --version >/dev/null 2>&1; then
+		say "installing: nightly Rust"
+		rustup toolchain install nightly --profile minimal >&2
+	fi
+	if ! has cargo-fuzz; then
+		say "installing: cargo-fuzz"
+		cargo install cargo-fuzz --locked >&2
+	fi
+}
+
+install_missing
+check_rust
+case "$1" in
+test) check_lints ;;
+fuzz) check_fuzzer ;;
+esac
