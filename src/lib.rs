@@ -25,6 +25,8 @@ pub mod door;
 
 pub mod control;
 
+pub mod service;
+
 pub mod histogram;
 pub mod journal;
 pub mod logging;

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
@@ -25,7 +25,7 @@ use nix::{
 
 use crate::{
     config::{HttpConfig, TowerConfig},
-    control::{self, ControlHandle, StatusSources},
+    control::{self, ControlDeps, ControlHandle, status::StatusSources},
     door::{Door, DoorDeps, DoorHandle},
     encoder::{EncoderError, EncoderManager},
     fallback::{FallbackGenerator, FallbackLoader},
@@ -169,7 +169,7 @@ impl TowerService {
         };
         let pump = AudioPump::new(&config.input, deps);
         let sources = StatusSources {
-            started: Instant::now(),
+            started_ns: sys::time::now_ns(),
             pump: pump_stats.clone(),
             encoder: encoder_stats,
             listeners: listeners.clone(),
@@ -178,11 +178,12 @@ impl TowerService {
             mp3: ends.mp3,
         };
 
+        let frame_bytes = ends.outlet.frame_bytes();
         let ingest = station.start()?;
         encoder.start()?;
         let pump = pump.start()?;
         let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
-        let control = control::start(config, sources)?;
+        let control = control::start(ControlDeps { config, sources, frame_bytes })?;
         Ok(Self {
             ingest,
             encoder,
@@ -247,7 +248,7 @@ impl TowerService {
     pub fn stop(mut self, timeout: Duration) -> Result<(), ServiceError> {
         let stopped = Arc::new(AtomicBool::new(false));
         fence(timeout, stopped.clone());
-        let control = self.control.stop();
+        self.control.stop();
         let door = self.door.stop();
         self.pump.stop();
         self.fallback.stop();
@@ -257,7 +258,7 @@ impl TowerService {
             log::log!(event.level(), "{event}");
         }
         stopped.store(true, SeqCst);
-        if control && door { Ok(()) } else { Err(ServiceError::Unclean) }
+        if door { Ok(()) } else { Err(ServiceError::Unclean) }
     }
 }
 

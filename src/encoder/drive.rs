@@ -28,7 +28,6 @@ use super::{
     nursery::{Nursery, SpawnFailed},
     replay::Replay,
     spare::{PRIMING_FRAMES, SpareKeeper},
-    state::EncoderState,
     supervisor::{Action, Event, State, Supervisor},
 };
 use crate::{
@@ -130,19 +129,16 @@ impl Drive {
         if set_fifo(FIFO_PRIORITY).is_err() {
             self.reporter.report(EncoderEvent::NotRealTime);
         }
-        let started = self.supervisor.step(Event::Start, now_ms());
-        self.act(started, now_ms());
+        self.step(Event::Start, now_ms());
         while !self.stop.load(SeqCst) {
             self.turn();
         }
-        let action = self.supervisor.step(Event::Stop, now_ms());
-        self.act(action, now_ms());
-        self.publish(EncoderState::Running);
+        self.step(Event::Stop, now_ms());
+        self.publish();
         self.nursery
     }
 
     fn turn(&mut self) {
-        let before = self.supervisor.shown();
         let mut events = [EpollEvent::empty(); EVENTS_PER_WAKEUP];
         let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
         let now_ms = now_ms();
@@ -154,7 +150,7 @@ impl Drive {
         }
         self.take_pcm(now_ms);
         self.on_deadlines(now_ms);
-        self.publish(before);
+        self.publish();
     }
 
     /// Milliseconds to the next thing that is due without an event.
@@ -190,21 +186,13 @@ impl Drive {
         matches!(self.supervisor.state(), State::Running { .. })
     }
 
-    /// Writes what others read, and says so when the state has changed.
-    fn publish(&mut self, before: EncoderState) {
-        let shown = self.supervisor.shown();
-        self.stats.state.store(shown as u8, Relaxed);
+    /// Writes what others read.
+    fn publish(&mut self) {
         let pid = |child: &Option<Child>| child.as_ref().map_or(0, |c| c.process.pid);
         self.stats.pid.store(pid(&self.children.active), Relaxed);
         self.stats.spare_pid.store(pid(&self.children.spare), Relaxed);
         let ready = self.children.spare.as_ref().is_some_and(|spare| spare.frames_out() > 0);
         self.stats.spare_ready.store(ready, Relaxed);
-        if shown != before {
-            self.reporter.report(EncoderEvent::State {
-                old: before,
-                new: shown,
-            });
-        }
     }
 
     // ---- PCM in ----
@@ -297,8 +285,7 @@ impl Drive {
         if self.is_running() && since_last_ms > SLOW_FRAME_MS {
             self.stats.slow_frames.add(1);
         }
-        let action = self.supervisor.step(Event::FrameSeen, now_ms);
-        self.act(action, now_ms);
+        self.step(Event::FrameSeen, now_ms);
     }
 
     /// An MP3 frame goes to the broadcaster, unless it is nobody's or past.
@@ -321,8 +308,7 @@ impl Drive {
     // ---- deadlines and failures ----
 
     fn on_deadlines(&mut self, now_ms: u64) {
-        let action = self.supervisor.step(Event::Deadline, now_ms);
-        self.act(action, now_ms);
+        self.step(Event::Deadline, now_ms);
         if let Some(active) = self.children.active.as_ref().filter(|_| self.is_running()) {
             if active.misses_a_frame() {
                 self.fail(FailureKind::Desync(Desync::MissingFrame), now_ms);
@@ -332,6 +318,18 @@ impl Drive {
         }
         self.tend_spare(now_ms);
         self.bury(now_ms);
+    }
+
+    /// Tells the supervisor what happened, says what changed, does what it wants.
+    fn step(&mut self, event: Event, now_ms: u64) {
+        let old = self.supervisor.shown();
+        let action = self.supervisor.step(event, now_ms);
+        let new = self.supervisor.shown();
+        self.stats.state.store(new as u8, Relaxed);
+        if new != old {
+            self.reporter.report(EncoderEvent::State { old, new });
+        }
+        self.act(action, now_ms);
     }
 
     fn act(&mut self, action: Action, now_ms: u64) {
@@ -365,8 +363,7 @@ impl Drive {
         }
         self.failed_at_ms.get_or_insert(now_ms);
         self.let_die(active, kind, false, now_ms);
-        let action = self.supervisor.step(Event::Failed, now_ms);
-        self.act(action, now_ms);
+        self.step(Event::Failed, now_ms);
     }
 
     // ---- children ----
@@ -433,8 +430,7 @@ impl Drive {
             self.children.wanted = None;
             self.stats.failures.add(1);
             self.failed_at_ms.get_or_insert(now_ms);
-            let action = self.supervisor.step(Event::Failed, now_ms);
-            self.act(action, now_ms);
+            self.step(Event::Failed, now_ms);
         }
     }
 
@@ -447,8 +443,7 @@ impl Drive {
         };
         self.feed.owed_from = first_owed;
         self.children.active = Some(child);
-        let action = self.supervisor.step(Event::Spawned, now_ms);
-        self.act(action, now_ms);
+        self.step(Event::Spawned, now_ms);
         self.feed(now_ms);
     }
 

@@ -18,6 +18,8 @@ use std::{
 /// the child at the one it inherits: compare with `sys::thread::nice_of`.
 pub fn prepare(command: &mut Command, nice: i32) {
     let parent = std::process::id();
+    // A group of its own: Ctrl-C is for the tower, which then ends its children in order.
+    command.process_group(0);
     // SAFETY: between fork and exec only async-signal-safe calls are made; nothing
     // is allocated, locked or freed.
     unsafe { command.pre_exec(move || in_child(parent, nice)) };

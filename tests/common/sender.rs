@@ -32,7 +32,7 @@ impl Sender {
             // Best effort: a sender that is starved by the test machine would prove nothing.
             let _ = retrowaves::sys::thread::set_fifo(10);
             let start = now_ns();
-            for number in 0.. {
+            for number in 0u64.. {
                 let due = start + number.saturating_sub(fill_frames) * TICK_NS;
                 sleep_until(due).expect("sleep");
                 if stopped.load(SeqCst) || stream.write_all(&frame(number).to_le_bytes()).is_err() {
