@@ -42,7 +42,6 @@ as_root() {
 
 apt_install() {
 	local lists=(/var/lib/apt/lists/*_Packages*)
-	export DEBIAN_FRONTEND=noninteractive
 	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0)
 	if [ ! -e "${lists[0]}" ]; then
 		as_root "${apt[@]}" update </dev/null >&2

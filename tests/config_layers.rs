@@ -312,6 +312,7 @@ fn i2_kinds_take_what_they_say_and_nothing_else() {
         ("http.port", " 80"),
         ("http.station_name", "two\nlines"),
         ("http.station_name", " "),
+        ("fallback.file", "/music/\u{fffd}.mp3"),
         ("log.file", ""),
         ("log.file", "/tmp/"),
         ("control.hosts", "a b"),

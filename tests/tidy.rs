@@ -266,3 +266,46 @@ fn every_key_is_documented_as_it_is() {
         );
     }
 }
+
+/// What is linked or helps to test must allow what our own licence allows.
+#[test]
+fn licences_of_dependencies_are_permissive() {
+    let allowed = [
+        "MIT",
+        "Apache-2.0",
+        "BSD-1-Clause",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "Unlicense",
+        "Unicode-3.0",
+        "CC0-1.0",
+    ];
+    let output = std::process::Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+    let packages: BTreeSet<&str> = tree.lines().filter(|line| line.contains('|')).collect();
+    assert!(packages.len() > 10, "no dependencies were found");
+    let refused = packages.iter().filter(|line| {
+        let (_, licence) = line.rsplit_once('|').unwrap_or(("", ""));
+        let licence = licence.replace(['/', '(', ')'], " ").replace(" *", "");
+        // "A OR B": one that we take is enough. "A AND B": both count.
+        !licence
+            .split(" AND ")
+            .all(|either| either.split_whitespace().any(|word| allowed.contains(&word)))
+    });
+    check("licences", refused.map(|line| (*line).to_owned()).collect());
+}

@@ -310,7 +310,9 @@ fn read_bitrate(raw: &Raw) -> Option<u64> {
 
 fn read_line(raw: &Raw, bytes_max: usize) -> Option<String> {
     let line = raw.text()?;
-    (line.len() <= bytes_max && !line.contains(char::is_control)).then(|| line.to_owned())
+    // U+FFFD stands for bytes that were no UTF-8 in the environment.
+    let strange = |c: char| c.is_control() || c == '\u{fffd}';
+    (line.len() <= bytes_max && !line.contains(strange)).then(|| line.to_owned())
 }
 
 fn is_place(path: &str) -> bool {
