@@ -34,6 +34,7 @@ use crate::{
     sys::socket::{reset_on_close, unacknowledged_bytes},
 };
 
+#[allow(clippy::cast_possible_truncation)] // a handful
 const PHASES: usize = BATCH_FRAMES as usize;
 
 /// What a listener is to the door, which hears of its departure by it.
@@ -229,7 +230,10 @@ impl<P> HttpConnectionManager<P> {
         };
         let phase = &mut self.phases[listener.phase];
         phase.swap_remove(listener.place);
-        if let Some(moved) = phase.get(listener.place).and_then(|moved| self.listeners.get_mut(*moved)) {
+        if let Some(moved) = phase
+            .get(listener.place)
+            .and_then(|moved| self.listeners.get_mut(*moved))
+        {
             moved.place = listener.place;
         }
         self.unacknowledged -= listener.unacknowledged;
@@ -297,7 +301,11 @@ impl<P> Listener<P> {
         }
         let (first, wrapped) = ring.slices(self.cursor, self.cursor + bytes_max);
         for part in [first, wrapped] {
-            let sent = if part.is_empty() { 0 } else { send_now(&self.socket, part)? };
+            let sent = if part.is_empty() {
+                0
+            } else {
+                send_now(&self.socket, part)?
+            };
             self.cursor += sent as u64;
             self.count_sent(sent);
             if sent < part.len() {

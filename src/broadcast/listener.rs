@@ -153,7 +153,12 @@ mod tests {
             (over(9751, 50), seen(3984, 96_050, 96_000), Act::Wait, over(9751, 50)),
             (over(9750, 50), seen(4000, 96_050, 96_000), Act::Slow, over(9750, 50)),
             // One byte acknowledged, and it has 250 ms more.
-            (over(9750, 50), seen(4000, 96_050, 95_999), Act::Send(1), over(10_000, 51)),
+            (
+                over(9750, 50),
+                seen(4000, 96_050, 95_999),
+                Act::Send(1),
+                over(10_000, 51),
+            ),
             // Below the bound again.
             (over(9990, 50), seen(160, 96_050, 90_000), Act::Send(160), within(6050)),
             // A kernel that takes nothing more counts too: unsent bytes are lag.
@@ -191,7 +196,10 @@ mod tests {
                     false
                 })
                 .expect("slow at last");
-            assert!((6250..6250 + 144).contains(&slow_ms), "{slow_ms} ms at phase {phase_ms}");
+            assert!(
+                (6250..6250 + 144).contains(&slow_ms),
+                "{slow_ms} ms at phase {phase_ms}"
+            );
         }
     }
 

@@ -306,7 +306,11 @@ mod tests {
             ("127.0.0.1", false),
         ];
         for (address, allowed) in table {
-            assert_eq!(enter_as(&mut admission, peer(address), Stage::Listener), allowed, "{address}");
+            assert_eq!(
+                enter_as(&mut admission, peer(address), Stage::Listener),
+                allowed,
+                "{address}"
+            );
         }
         // The health monitor hears the stream whatever the crowd.
         assert!(enter_as(&mut admission, Peer::ControlSocket, Stage::Listener));
@@ -334,7 +338,9 @@ mod tests {
         assert_eq!(admission.newcomer(peer("10.0.0.2")), Newcomer::Welcome);
         tickets.into_iter().for_each(|ticket| admission.leave(ticket));
         assert!(admission.by_address.is_empty(), "nobody is remembered who is not in");
-        (0..limits::HEADLESS_MAX).for_each(|_| drop(admission.enter(peer("127.0.0.1"))));
+        for _ in 0..limits::HEADLESS_MAX {
+            admission.enter(peer("127.0.0.1"));
+        }
         assert_eq!(admission.newcomer(peer("127.0.0.1")), Newcomer::InsteadOfOldest(None));
         assert_eq!(admission.newcomer(peer("10.0.0.2")), Newcomer::InsteadOfOldest(None));
     }

@@ -57,7 +57,9 @@ pub enum DoorError {
         port: u16,
     },
     /// Not an address of this machine.
-    #[error("http.host: \"{0}\" is no address of this machine; \"::\" means all of them, \"127.0.0.1\" only this machine")]
+    #[error(
+        "http.host: \"{0}\" is no address of this machine; \"::\" means all of them, \"127.0.0.1\" only this machine"
+    )]
     Host(String),
     /// The control socket.
     #[error(transparent)]
@@ -225,7 +227,11 @@ mod tests {
         ];
         for (free, listeners, connections) in table {
             let bounds = bounds(&http("::", 8000), free);
-            assert_eq!((bounds.listeners, bounds.connections), (listeners, connections), "{free}");
+            assert_eq!(
+                (bounds.listeners, bounds.connections),
+                (listeners, connections),
+                "{free}"
+            );
         }
     }
 
@@ -245,7 +251,10 @@ mod tests {
         let taken = bind_tcp(&http("127.0.0.1", 0)).expect("bound");
         let port = taken.local_addr().expect("address").port();
         let error = bind_tcp(&http("127.0.0.1", port)).expect_err("in use").to_string();
-        assert!(error.contains(&format!("port {port}")) && error.contains("TOWER_PORT"), "{error}");
+        assert!(
+            error.contains(&format!("port {port}")) && error.contains("TOWER_PORT"),
+            "{error}"
+        );
         for host in ["192.0.2.1", "no such name"] {
             let error = bind_tcp(&http(host, 0)).expect_err("foreign").to_string();
             assert!(error.contains(host), "{error}");

@@ -223,11 +223,17 @@ mod tests {
     #[test]
     fn h7_what_players_send_is_understood() {
         let request = complete("GET /stream?t=1#x HTTP/1.1\r\nhOsT: radio.local:8000\r\nRange: bytes=0-1\r\n\r\n");
-        assert_eq!((request.path.as_str(), request.query.as_deref()), ("/stream", Some("t=1")));
+        assert_eq!(
+            (request.path.as_str(), request.query.as_deref()),
+            ("/stream", Some("t=1"))
+        );
         assert_eq!((request.host.as_deref(), request.minor), (Some("radio.local:8000"), 1));
         // Small radios: LF only, 1.0, no Host.
         let request = complete("GET /;stream.mp3 HTTP/1.0\nIcy-MetaData:1\n\n");
-        assert_eq!((request.path.as_str(), request.minor, request.host), ("/;stream.mp3", 0, None));
+        assert_eq!(
+            (request.path.as_str(), request.minor, request.host),
+            ("/;stream.mp3", 0, None)
+        );
         let request = complete("GET http://radio:8000/listen HTTP/1.1\r\nHost: radio:8000\r\n\r\n");
         assert_eq!(request.path, "/listen");
         assert_eq!(complete("GET http://radio HTTP/1.0\r\n\r\n").path, "/");
@@ -268,7 +274,8 @@ mod tests {
 
     #[test]
     fn h9_the_limits_themselves_are_allowed() {
-        let length = |n: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {n}\r\nContent-Length: {n}\r\n\r\n");
+        let length =
+            |n: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {n}\r\nContent-Length: {n}\r\n\r\n");
         assert_eq!(complete(&length("65536")).content_length, BODY_BYTES_MAX);
         let headers = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX));
         complete(&headers);
@@ -278,9 +285,16 @@ mod tests {
 
     #[test]
     fn h9_a_head_in_single_bytes_is_the_same_head() {
-        for head in ["GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\nGET /a HTTP/1.0\nA: b\n\n"] {
+        for head in [
+            "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nGET /a HTTP/1.0\nA: b\n\n",
+        ] {
             for cut in 1..head.len() {
-                assert_eq!(parse(&head.as_bytes()[..cut], cut - 1), Parsed::Incomplete, "{cut} of {head:?}");
+                assert_eq!(
+                    parse(&head.as_bytes()[..cut], cut - 1),
+                    Parsed::Incomplete,
+                    "{cut} of {head:?}"
+                );
             }
             assert!(matches!(parse(head.as_bytes(), head.len() - 1), Parsed::Complete(_, len) if len == head.len()));
         }
@@ -288,8 +302,17 @@ mod tests {
 
     #[test]
     fn k3_proxies_leave_their_mark() {
-        for header in ["Forwarded: for=a", "Via: 1.1 b", "X-Forwarded-For: c", "x-forwarded-proto: d", "X-Real-IP: e"] {
-            assert!(complete(&format!("GET / HTTP/1.1\r\n{header}\r\n\r\n")).forwarded, "{header}");
+        for header in [
+            "Forwarded: for=a",
+            "Via: 1.1 b",
+            "X-Forwarded-For: c",
+            "x-forwarded-proto: d",
+            "X-Real-IP: e",
+        ] {
+            assert!(
+                complete(&format!("GET / HTTP/1.1\r\n{header}\r\n\r\n")).forwarded,
+                "{header}"
+            );
         }
         assert!(!complete("GET / HTTP/1.1\r\nHost: a\r\nX-Forward: b\r\n\r\n").forwarded);
     }

@@ -37,7 +37,9 @@ impl Playlist {
             Self::M3u => ("audio/x-mpegurl", format!("#EXTM3U\r\n#EXTINF:-1,{name}\r\n{url}\r\n")),
             Self::Pls => (
                 "audio/x-scpls",
-                format!("[playlist]\r\nNumberOfEntries=1\r\nFile1={url}\r\nTitle1={name}\r\nLength1=-1\r\nVersion=2\r\n"),
+                format!(
+                    "[playlist]\r\nNumberOfEntries=1\r\nFile1={url}\r\nTitle1={name}\r\nLength1=-1\r\nVersion=2\r\n"
+                ),
             ),
             Self::Xspf => ("application/xspf+xml", xspf(&url, &name)),
         };
@@ -90,7 +92,8 @@ fn is_authority(host: &str) -> bool {
     let name_ok = if host.starts_with('[') {
         name.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
     };
     let port_ok = port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
     !name.is_empty() && name.len() <= 253 && name_ok && port_ok && !host.ends_with(':')
@@ -110,7 +113,10 @@ mod tests {
         for (playlist, line) in [
             (Playlist::M3u, "\r\nhttp://radio.local:8000/stream\r\n"),
             (Playlist::Pls, "\r\nFile1=http://radio.local:8000/stream\r\n"),
-            (Playlist::Xspf, "<location>http://radio.local:8000/stream</location><title>R &amp; B &lt;1&gt;</title>"),
+            (
+                Playlist::Xspf,
+                "<location>http://radio.local:8000/stream</location><title>R &amp; B &lt;1&gt;</title>",
+            ),
         ] {
             let text = text(playlist, Some("radio.local:8000"));
             assert!(text.contains(line), "{text}");

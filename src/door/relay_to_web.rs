@@ -190,7 +190,10 @@ mod tests {
     fn h7_h8_a_reply_is_passed_on_in_the_clients_version() {
         let reply = b"HTTP/1.0 200 OK\r\nServer: x\r\nContent-Type: a/b\r\nConnection: keep-alive\r\n\r\nbody";
         let passed = String::from_utf8(passed_on(reply, 1).expect("a reply")).expect("text");
-        assert!(passed.starts_with("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n"), "{passed}");
+        assert!(
+            passed.starts_with("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n"),
+            "{passed}"
+        );
         assert!(passed.ends_with("\r\nConnection: close\r\n\r\nbody") && !passed.contains("keep-alive"));
         assert!(passed_on(reply, 0).expect("a reply").starts_with(b"HTTP/1.0 200"));
         assert_eq!(passed_on(b"garbage", 1), None);

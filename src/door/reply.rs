@@ -59,7 +59,9 @@ impl Reply {
         if self.status != 204 {
             text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
-        text.push_str("Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n");
+        text.push_str(
+            "Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+        );
         let mut bytes = text.into_bytes();
         if !head_only {
             bytes.extend_from_slice(&self.body);
@@ -137,7 +139,10 @@ mod tests {
             let head = String::from_utf8(stream_head(minor, "Schule\r\nX: y", 128)).expect("text");
             assert!(head.starts_with(&format!("HTTP/1.{minor} 200 OK\r\n")) && head.ends_with("\r\n\r\n"));
             assert!(head.contains("Connection: close\r\n") && head.contains("icy-br: 128\r\n"));
-            assert!(head.contains("icy-name: SchuleX: y\r\n"), "no header can be smuggled in: {head}");
+            assert!(
+                head.contains("icy-name: SchuleX: y\r\n"),
+                "no header can be smuggled in: {head}"
+            );
             assert!(!head.to_lowercase().contains("content-length") && !head.contains("chunked"));
         }
     }
@@ -151,6 +156,9 @@ mod tests {
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
         let json: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(json["error"], "a \"quote\"");
-        assert!(Reply::error(400, "x").to_bytes(1, true).ends_with(b"\r\n\r\n"), "HEAD has no body");
+        assert!(
+            Reply::error(400, "x").to_bytes(1, true).ends_with(b"\r\n\r\n"),
+            "HEAD has no body"
+        );
     }
 }

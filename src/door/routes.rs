@@ -1,10 +1,6 @@
 //! Which request is answered how. Pure.
 
-use super::{
-    head::Request,
-    playlist::Playlist,
-    reply::Reply,
-};
+use super::{head::Request, playlist::Playlist, reply::Reply};
 
 /// What happens to a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,7 +107,10 @@ mod tests {
                 panic!("{path}");
             };
             let text = String::from_utf8(reply.to_bytes(1, false)).expect("text");
-            assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD"), "{text}");
+            assert!(
+                text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD"),
+                "{text}"
+            );
         }
     }
 

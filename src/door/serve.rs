@@ -31,7 +31,7 @@ use super::{
     relay_to_web::{Origin, Progress, Relay, passed_on, rebuilt},
     reply::{Reply, stream_head, stream_options},
     routes::{Route, route},
-    visitor::{Doing, Need, Visitor},
+    visitor::{Doing, Need, ReplyTo, Visitor},
 };
 use crate::{
     broadcast::{Broadcaster, connections::Arrival, slab::KEY_BITS, slab::Slab},
@@ -69,8 +69,6 @@ fn token(kind: Kind, key: u64) -> u64 {
 /// What the thread owns.
 pub(super) struct Doorkeeper {
     epoll: Epoll,
-    stop: Arc<EventFd>,
-    clock: Arc<OnAirClock>,
     tcp: Entrance<TcpListener>,
     control: Entrance<UnixListener>,
     /// Dropped at the end: it removes the socket's file.
@@ -102,10 +100,14 @@ impl Doorkeeper {
     pub(super) fn new(door: Door, config: &TowerConfig, inside: Inside) -> Result<Self, DoorError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(refused("make an epoll"))?;
         let web = UnixAddr::new(&config.control.web_socket).map_err(refused("name the control plane's socket"))?;
-        let control = door.control.listener().try_clone().map_err(|source| DoorError::Refused {
-            doing: "duplicate the control socket",
-            source,
-        })?;
+        let control = door
+            .control
+            .listener()
+            .try_clone()
+            .map_err(|source| DoorError::Refused {
+                doing: "duplicate the control socket",
+                source,
+            })?;
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         let add = |fd: &dyn AsFd, kind| epoll.add(fd.as_fd(), EpollEvent::new(edge, token(kind, 0)));
         add(&inside.clock.wake_fd(), Kind::Tick)
@@ -117,8 +119,6 @@ impl Doorkeeper {
         let now_ns = now_ns();
         Ok(Self {
             epoll,
-            stop: inside.stop,
-            clock: inside.clock,
             tcp: Entrance {
                 listener: door.tcp,
                 waiting: true,
@@ -204,9 +204,7 @@ impl Doorkeeper {
                 .accepting
                 .accept(&self.control.listener, &mut self.control.waiting, now_ns);
             if matches!(came, Came::Nobody) {
-                came = self
-                    .accepting
-                    .accept(&self.tcp.listener, &mut self.tcp.waiting, now_ns);
+                came = self.accepting.accept(&self.tcp.listener, &mut self.tcp.waiting, now_ns);
             }
             match came {
                 Came::Nobody => return,
@@ -268,9 +266,9 @@ impl Doorkeeper {
                 Need::Relay(request, body) => self.relay(key, &request, &body),
                 Need::Refusal(bad) => {
                     self.stats.bad_requests.add(1);
-                    self.reply(key, &Reply::error(bad.status, bad.why), 1, false);
+                    self.reply(key, &Reply::error(bad.status, bad.why), ReplyTo::default());
                 }
-                Need::WebReply(progress, minor) => self.web_reply(key, progress, minor),
+                Need::WebReply(progress, to) => self.web_reply(key, &progress, to),
                 Need::Linger => self.linger(key),
                 Need::Removal => self.remove(key, false),
             }
@@ -278,12 +276,12 @@ impl Doorkeeper {
     }
 
     fn answer(&mut self, key: u64, request: Box<Request>, rest: Vec<u8>) {
-        let (minor, head_only) = (request.minor, request.method == "HEAD");
+        let to = ReplyTo::of(&request);
         let reply = match route(&request) {
-            Route::Listen => return self.listen(key, minor),
+            Route::Listen => return self.listen(key, to),
             Route::Relay => return self.take_body(key, request, rest),
             Route::StreamHead => {
-                let head = self.stream_heads[usize::from(minor.min(1))].clone();
+                let head = self.stream_heads[usize::from(to.minor.min(1))].clone();
                 return self.reply_bytes(key, head);
             }
             Route::StreamOptions => stream_options(),
@@ -296,17 +294,17 @@ impl Doorkeeper {
                 reply
             }
         };
-        self.reply(key, &reply, minor, head_only);
+        self.reply(key, &reply, to);
     }
 
-    fn listen(&mut self, key: u64, minor: u8) {
+    fn listen(&mut self, key: u64, to: ReplyTo) {
         let Some(visitor) = self.visitors.get_mut(key) else {
             return;
         };
         if !self.admission.advance(&mut visitor.ticket, Stage::Listener) {
             self.stats.rejected.add(1);
             let reply = Reply::error(503, "every listener's place is taken; try again soon");
-            return self.reply(key, &reply.with("Retry-After", "10").open_to_all(), minor, false);
+            return self.reply(key, &reply.with("Retry-After", "10").open_to_all(), to);
         }
         let Some(visitor) = self.visitors.remove(key) else {
             return;
@@ -321,7 +319,7 @@ impl Doorkeeper {
         }
         self.broadcaster.join(Arrival {
             socket: visitor.socket,
-            response_head: self.stream_heads[usize::from(minor.min(1))].clone(),
+            response_head: self.stream_heads[usize::from(to.minor.min(1))].clone(),
             local: visitor.ticket.peer == Peer::ControlSocket,
             note: visitor.ticket,
         });
@@ -335,7 +333,7 @@ impl Doorkeeper {
         if !self.admission.advance(&mut visitor.ticket, Stage::Control) {
             self.stats.rejected.add(1);
             let reply = Reply::error(503, "too many requests at once; try again soon").with("Retry-After", "1");
-            return self.reply(key, &reply, request.minor, request.method == "HEAD");
+            return self.reply(key, &reply, ReplyTo::of(&request));
         }
         if request.expects_continue && rest.len() < request.content_length {
             // If it does not fit now, the client sends its body a moment later anyway.
@@ -364,13 +362,13 @@ impl Doorkeeper {
                 visitor.deadline_ns = now_ns() + WEB_REPLY_DEADLINE_MS * MS;
                 visitor.doing = Doing::Relaying {
                     relay,
-                    minor: request.minor,
+                    to: ReplyTo::of(request),
                 };
             }
             (Err(errno), _) => {
                 log::warn!("the control plane cannot be reached: {errno}");
                 let reply = Reply::error(503, "the control plane cannot be reached just now");
-                self.reply(key, &reply.with("Retry-After", "1"), request.minor, request.method == "HEAD");
+                self.reply(key, &reply.with("Retry-After", "1"), ReplyTo::of(request));
             }
             (Ok(_), None) => {}
         }
@@ -383,26 +381,28 @@ impl Doorkeeper {
         drop(spare.map_err(|_| Errno::EMFILE)?);
         let relay = Relay::start(&self.web, request)?;
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        self.epoll.add(&relay, EpollEvent::new(flags, token(Kind::Relay, key)))?;
+        self.epoll
+            .add(&relay, EpollEvent::new(flags, token(Kind::Relay, key)))?;
         Ok(relay)
     }
 
-    fn web_reply(&mut self, key: u64, progress: Progress, minor: u8) {
-        let passed = match &progress {
-            Progress::Whole(bytes) => passed_on(bytes, minor),
+    fn web_reply(&mut self, key: u64, progress: &Progress, to: ReplyTo) {
+        let passed = match progress {
+            Progress::Whole(bytes) => passed_on(bytes, to.minor),
             _ => None,
         };
         match passed {
             Some(bytes) => self.reply_bytes(key, bytes),
             None => {
-                log::warn!("the control plane gave no usable reply: {}", unusable(&progress));
-                self.reply(key, &Reply::error(502, "the control plane gave no usable reply"), minor, false);
+                log::warn!("the control plane gave no usable reply: {}", unusable(progress));
+                let reply = Reply::error(502, "the control plane gave no usable reply");
+                self.reply(key, &reply, to);
             }
         }
     }
 
-    fn reply(&mut self, key: u64, reply: &Reply, minor: u8, head_only: bool) {
-        self.reply_bytes(key, reply.to_bytes(minor, head_only));
+    fn reply(&mut self, key: u64, reply: &Reply, to: ReplyTo) {
+        self.reply_bytes(key, reply.to_bytes(to.minor, to.head_only));
     }
 
     fn reply_bytes(&mut self, key: u64, bytes: Vec<u8>) {
@@ -467,12 +467,12 @@ impl Doorkeeper {
             Doing::ReadingHead { .. } | Doing::ReadingBody { .. } => {
                 self.stats.bad_requests.add(1);
                 let reply = Reply::error(408, "the request was not complete within 5 seconds");
-                self.reply(key, &reply, 1, false);
+                self.reply(key, &reply, ReplyTo::default());
             }
-            Doing::Relaying { minor, .. } => {
-                let minor = *minor;
+            Doing::Relaying { to, .. } => {
+                let to = *to;
                 let reply = Reply::error(504, "the control plane did not answer within 5 seconds");
-                self.reply(key, &reply, minor, false);
+                self.reply(key, &reply, to);
             }
             Doing::Replying { .. } => self.remove(key, true),
             Doing::Lingering => self.remove(key, false),

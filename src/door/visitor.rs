@@ -36,9 +36,37 @@ pub(super) struct Visitor {
 pub(super) enum Doing {
     ReadingHead { bytes: Vec<u8> },
     ReadingBody { request: Box<Request>, bytes: Vec<u8> },
-    Relaying { relay: Relay, minor: u8 },
+    Relaying { relay: Relay, to: ReplyTo },
     Replying { bytes: Vec<u8>, sent: usize },
     Lingering,
+}
+
+/// In which form a reply is sent.
+#[derive(Clone, Copy)]
+pub(super) struct ReplyTo {
+    /// The request's HTTP/1.`minor`.
+    pub(super) minor: u8,
+    /// It was HEAD.
+    pub(super) head_only: bool,
+}
+
+impl ReplyTo {
+    pub(super) fn of(request: &Request) -> Self {
+        Self {
+            minor: request.minor,
+            head_only: request.method == "HEAD",
+        }
+    }
+}
+
+/// To a request that could not be read.
+impl Default for ReplyTo {
+    fn default() -> Self {
+        Self {
+            minor: 1,
+            head_only: false,
+        }
+    }
 }
 
 /// What a visitor needs next.
@@ -52,7 +80,7 @@ pub(super) enum Need {
     /// A refusal.
     Refusal(BadHead),
     /// To be told what the control plane said.
-    WebReply(Progress, u8),
+    WebReply(Progress, ReplyTo),
     /// To linger: its reply is sent.
     Linger,
     /// To be forgotten.
@@ -75,9 +103,9 @@ impl Visitor {
                 Some(false) => Need::Nothing,
                 Some(true) => Need::Relay(std::mem::take(request), std::mem::take(bytes)),
             },
-            Doing::Relaying { relay, minor } => match relay.step(scratch) {
+            Doing::Relaying { relay, to } => match relay.step(scratch) {
                 Progress::Waiting => Need::Nothing,
-                end => Need::WebReply(end, *minor),
+                end => Need::WebReply(end, *to),
             },
             Doing::Replying { bytes, sent } => match send_all(&self.socket, bytes, sent) {
                 None => Need::Removal,

@@ -1,0 +1,172 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    limits::{INPUT_PCM, MP3},
+    ring::FrameRingBuffer,
+    router::AudioInputRouter,
+};
+
+fn plane(loopback_may_change: bool) -> ControlPlane {
+    let sources = StatusSources {
+        pump: Arc::default(),
+        encoder: Arc::default(),
+        listeners: Arc::default(),
+        ingest: Arc::default(),
+        router: Arc::new(AudioInputRouter::new(INPUT_PCM.frames_max)),
+        mp3: Arc::new(FrameRingBuffer::new(MP3.frames_max, 960, MP3.when_full)),
+        started_ns: crate::sys::time::now_ns(),
+    };
+    ControlPlane {
+        health: Monitor::new("/nowhere".into(), sources.clone(), 384).board(),
+        sources,
+        hosts: HostRules::new("radio", &[]),
+        loopback_may_change,
+        playing: Mutex::default(),
+    }
+}
+
+fn get(path: &str) -> Asked<'_> {
+    Asked {
+        method: "GET",
+        path,
+        from: Origin::Remote,
+        host: Some("radio.local:8000"),
+        origin: None,
+        body: b"",
+    }
+}
+
+fn json(answer: &Answer) -> serde_json::Value {
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+#[test]
+fn k2_status_has_everything_that_is_promised() {
+    let answer = plane(true).answer(get("/status"));
+    assert_eq!(answer.status, 200);
+    let status = json(&answer);
+    for pointer in [
+        "/version",
+        "/uptime_sec",
+        "/mode",
+        "/source",
+        "/reason",
+        "/title",
+        "/artist",
+        "/encoder/state",
+        "/encoder/pid",
+        "/encoder/restarts",
+        "/encoder/stalls",
+        "/encoder/desyncs",
+        "/encoder/fillers",
+        "/encoder/late_frames",
+        "/encoder/recovery_ms/median",
+        "/encoder/recovery_ms/worst",
+        "/pcm_buffer/fill",
+        "/pcm_buffer/capacity",
+        "/pcm_buffer/count",
+        "/pcm_buffer/overflow_count",
+        "/pcm_buffer/ratio",
+        "/mp3_buffer/count",
+        "/mp3_buffer/capacity",
+        "/listeners/now",
+        "/listeners/peak",
+        "/listeners/total",
+        "/listeners/dropped_slow",
+        "/listeners/rejected",
+        "/ticks/count",
+        "/ticks/late",
+        "/ticks/skipped",
+        "/ticks/underruns",
+        "/ticks/lateness_us/p50",
+        "/ticks/lateness_us/p99",
+        "/ticks/lateness_us/p999",
+        "/ticks/lateness_us/max",
+        "/worst_gap_ms",
+    ] {
+        assert!(status.pointer(pointer).is_some(), "{pointer} is missing");
+    }
+    assert_eq!(
+        (&status["encoder"]["state"], &status["encoder"]["pid"]),
+        (&"STOPPED".into(), &serde_json::Value::Null)
+    );
+}
+
+#[test]
+fn k2_a_tower_that_was_not_watched_yet_is_not_called_healthy() {
+    let answer = plane(true).answer(get("/healthz"));
+    assert_eq!(answer.status, 503);
+    assert_eq!(json(&answer)["reasons"][0], "not watched yet");
+}
+
+#[test]
+fn k4_routes_as_a_table() {
+    let table = [
+        ("GET", "/", 404, None),
+        ("GET", "/metrics", 404, None),
+        ("GET", "/events", 404, None),
+        ("HEAD", "/status", 200, None),
+        ("POST", "/status", 405, Some("GET, HEAD")),
+        ("DELETE", "/healthz", 405, Some("GET, HEAD")),
+        ("GET", "/tower/events/ingest", 405, Some("POST")),
+    ];
+    for (method, path, status, allow) in table {
+        let answer = plane(true).answer(Asked { method, ..get(path) });
+        assert_eq!((answer.status, answer.allow), (status, allow), "{method} {path}");
+        assert!(status == 200 || json(&answer)["error"].is_string(), "{}", answer.body);
+    }
+}
+
+#[test]
+fn k3_who_may_send_events_as_a_table() {
+    let event = br#"{"event_type":"song_playing","metadata":{"title":"T","artist":"A"}}"#;
+    let page = Some("http://radio.local:8000");
+    let evil = Some("http://evil.example");
+    let table = [
+        (Origin::ControlSocket, true, None, 204),
+        (Origin::ControlSocket, false, None, 204),
+        (Origin::Loopback, true, None, 204),
+        (Origin::Loopback, true, page, 204),
+        (Origin::Loopback, true, evil, 403),
+        (Origin::Loopback, true, Some("null"), 403),
+        (Origin::Loopback, false, None, 403),
+        (Origin::Remote, true, None, 403),
+    ];
+    for (from, loopback, origin, status) in table {
+        let plane = plane(loopback);
+        let answer = plane.answer(Asked {
+            method: "POST",
+            from,
+            origin,
+            body: event,
+            ..get("/tower/events/ingest")
+        });
+        assert_eq!(answer.status, status, "{from:?} {loopback} {origin:?}: {}", answer.body);
+        let title = json(&plane.answer(get("/status")))["title"].clone();
+        assert_eq!(title.as_str(), (status == 204).then_some("T"));
+    }
+}
+
+#[test]
+fn k4_a_foreign_host_name_is_refused_but_on_the_control_socket() {
+    let asked = |from, host| Asked {
+        from,
+        host,
+        ..get("/status")
+    };
+    let table = [
+        (Origin::Remote, Some("evil.example"), 403),
+        (Origin::Loopback, Some("evil.example"), 403),
+        (Origin::ControlSocket, Some("anything"), 200),
+        (Origin::Remote, Some("192.168.1.7:8000"), 200),
+        (Origin::Remote, None, 200), // HTTP/1.0: no browser
+    ];
+    for (from, host, status) in table {
+        assert_eq!(
+            plane(true).answer(asked(from, host)).status,
+            status,
+            "{from:?} {host:?}"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Slow listeners (H3, H4): who stops reading is dropped when it is due, and nobody else notices.
+
+mod door_rig;
+
+use std::{
+    io::{ErrorKind, Read},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use door_rig::*;
+use retrowaves::config::Slow;
+
+const BATCH_MS: u128 = 144;
+
+/// Reads until the connection ends; true if it was reset.
+fn drain(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[test]
+fn h3_h4_a_listener_that_stops_reading_is_dropped_at_backlog_plus_250_ms_and_costs_the_others_nothing() {
+    let rig = Rig::start_with(|config| config.http.backlog_sec = 2);
+    let mut other = rig.listen();
+    let others = std::thread::spawn(move || numbers(&read_frames(&mut other, 300)));
+    let mut stalled = listen_with_small_buffer(&rig);
+    let start = Instant::now();
+    wait_until("dropped", Duration::from_secs(6), || {
+        rig.listeners.dropped_slow.get() == 1
+    });
+    let dropped_ms = start.elapsed().as_millis();
+    // Its kernel takes a little before it stops acknowledging: that much audio comes on top.
+    let mut swallowed = Vec::new();
+    let reset = {
+        let mut buffer = [0; 65536];
+        loop {
+            match stalled.read(&mut buffer) {
+                Ok(0) => break false,
+                Ok(n) => swallowed.extend_from_slice(&buffer[..n]),
+                Err(error) => break error.kind() == ErrorKind::ConnectionReset,
+            }
+        }
+    };
+    assert!(reset, "it learns of it by a reset");
+    // A reset discards what it has not read, so what it holds is bounded by its buffer (4.6 kB, 290 ms).
+    let swallowed_ms = 290;
+    let due_ms = 2000 + 250;
+    assert!(
+        (due_ms - BATCH_MS..=due_ms + BATCH_MS + swallowed_ms).contains(&dropped_ms),
+        "dropped after {dropped_ms} ms, {} bytes swallowed",
+        swallowed.len()
+    );
+    let heard = others.join().expect("the other listener");
+    assert_gapless(&heard);
+    assert!(heard.len() >= 297);
+    assert_eq!(
+        rig.listeners.now.get(),
+        0,
+        "the other one has left, the stalled one was dropped"
+    );
+    assert!(
+        rig.listeners.worst_gap_ms.get() < 100,
+        "{} ms",
+        rig.listeners.worst_gap_ms.get()
+    );
+}
+
+#[test]
+fn h3_a_listener_that_pauses_within_the_backlog_loses_nothing() {
+    let rig = Rig::start_with(|config| config.http.backlog_sec = 3);
+    let mut listener = listen_with_small_buffer(&rig);
+    read_head(&mut listener);
+    std::thread::sleep(Duration::from_millis(2500));
+    let heard = numbers(&read_frames(&mut listener, 200));
+    assert_gapless(&heard);
+    assert_eq!(rig.listeners.dropped_slow.get(), 0);
+}
+
+#[test]
+fn h3_with_skip_a_slow_listener_is_moved_to_live_on_a_frame_border() {
+    let rig = Rig::start_with(|config| {
+        config.http.backlog_sec = 1;
+        config.http.slow = Slow::Skip;
+    });
+    let mut listener = listen_with_small_buffer(&rig);
+    read_head(&mut listener);
+    wait_until("skipped", Duration::from_secs(5), || {
+        rig.listeners.skipped_slow.get() == 1
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!((rig.listeners.now.get(), rig.listeners.dropped_slow.get()), (1, 0));
+    assert_eq!(rig.listeners.skipped_slow.get(), 1, "one stall is one skip");
+    // `numbers` insists on whole frames: the border was kept.
+    let heard = numbers(&read_frames(&mut listener, 160));
+    let jumps: Vec<_> = heard.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect();
+    assert_eq!(jumps.len(), 1, "{jumps:?}");
+    assert!(jumps[0][1] > jumps[0][0] + 20, "{jumps:?}");
+}
+
+#[test]
+fn h3_a_stalled_listener_on_the_control_socket_is_dropped_too() {
+    let rig = Rig::start_with(|config| config.http.backlog_sec = 1);
+    let mut stalled = std::os::unix::net::UnixStream::connect(rig.control_socket()).expect("connected");
+    std::io::Write::write_all(&mut stalled, b"GET /stream HTTP/1.0\r\n\r\n").expect("sent");
+    // The kernel takes some 7 s of audio on a Unix socket before it refuses more.
+    wait_until("dropped", Duration::from_secs(16), || {
+        rig.listeners.dropped_slow.get() == 1
+    });
+    assert_eq!(
+        (rig.listeners.now.get(), rig.listeners.total.get()),
+        (0, 0),
+        "it was never counted"
+    );
+}
+
+#[test]
+fn h3_stopping_the_door_ends_every_connection() {
+    let mut rig = Rig::start();
+    let mut listener = rig.listen();
+    rig.stop();
+    drain(&mut listener);
+    assert!(!rig.config.control.socket.exists() && !rig.config.control.web_socket.exists());
+}
