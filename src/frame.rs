@@ -40,9 +40,7 @@ pub struct PumpFrame {
 
 impl PumpFrame {
     /// Digital silence. Built at compile time and never allocated again.
-    pub const SILENCE: Self = Self {
-        values: [0; PUMP_FRAME_VALUES],
-    };
+    pub const SILENCE: Self = Self { values: [0; PUMP_FRAME_VALUES] };
 
     /// Reads a frame from signed 16-bit little-endian bytes.
     pub fn from_le_bytes(bytes: &[u8; PUMP_FRAME_BYTES]) -> Self {

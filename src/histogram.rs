@@ -19,10 +19,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: [const { AtomicU64::new(0) }; BUCKETS],
-            max: AtomicU64::new(0),
-        }
+        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], max: AtomicU64::new(0) }
     }
 }
 

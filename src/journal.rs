@@ -43,16 +43,8 @@ pub fn journal<E: Send + 'static>(wake: Arc<EventFd>) -> (Reporter<E>, Journal<E
     let (producer, consumer) = queue.split();
     let dropped = Arc::new(AtomicU64::new(0));
     (
-        Reporter {
-            queue: producer,
-            wake: wake.clone(),
-            dropped: dropped.clone(),
-        },
-        Journal {
-            queue: consumer,
-            wake,
-            dropped,
-        },
+        Reporter { queue: producer, wake: wake.clone(), dropped: dropped.clone() },
+        Journal { queue: consumer, wake, dropped },
     )
 }
 

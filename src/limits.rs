@@ -27,38 +27,23 @@ pub struct QueueLimit {
 
 /// PCM of one input on its way to the pump: 100 frames, 2.4 s. Rides out a busy
 /// SD card; a sender that bursts further loses its newest frames.
-pub const INPUT_PCM: QueueLimit = QueueLimit {
-    frames_max: 100,
-    when_full: WhenFull::DropNewest,
-};
+pub const INPUT_PCM: QueueLimit = QueueLimit { frames_max: 100, when_full: WhenFull::DropNewest };
 /// The largest input queue that may be configured: 24 s, 4.6 MB.
 pub const INPUT_PCM_FRAMES_MAX: usize = 1000;
 /// PCM from the pump to the encoder: 3 s. Only a wedged encoder thread fills it.
-pub const PUMP_TO_ENCODER: QueueLimit = QueueLimit {
-    frames_max: 128,
-    when_full: WhenFull::DropNewest,
-};
+pub const PUMP_TO_ENCODER: QueueLimit = QueueLimit { frames_max: 128, when_full: WhenFull::DropNewest };
 /// PCM kept for a new encoder: 6 s of lead-in, cushion and start-up.
-pub const REPLAY: QueueLimit = QueueLimit {
-    frames_max: 256,
-    when_full: WhenFull::DropOldest,
-};
+pub const REPLAY: QueueLimit = QueueLimit { frames_max: 256, when_full: WhenFull::DropOldest };
 /// PCM fed to a new encoder before the first frame that is owed. Measured: 2 put
 /// the splice in the right place, 64 make it the same bytes.
 pub const LEAD_IN_FRAMES: usize = 64;
 /// MP3 on its way to the broadcaster: 9.6 s.
-pub const MP3: QueueLimit = QueueLimit {
-    frames_max: 400,
-    when_full: WhenFull::DropOldest,
-};
+pub const MP3: QueueLimit = QueueLimit { frames_max: 400, when_full: WhenFull::DropOldest };
 /// The largest MP3 queue that may be configured: 96 s, 4 MB.
 pub const MP3_FRAMES_MAX: usize = 4000;
 /// MP3 on air, which every listener's cursor points into: 15.4 s. The listener
 /// that falls off leaves.
-pub const ON_AIR: QueueLimit = QueueLimit {
-    frames_max: 640,
-    when_full: WhenFull::DropOldest,
-};
+pub const ON_AIR: QueueLimit = QueueLimit { frames_max: 640, when_full: WhenFull::DropOldest };
 /// The longest cushion that may be configured.
 pub const CUSHION_MS_MAX: u64 = 3000;
 /// On air trails the pump by the encoder's look-ahead and the hand-over.

@@ -143,10 +143,7 @@ mod tests {
     fn c3_a_sender_of_pump_frames_passes_unchanged() {
         let bytes = noise(5 * PUMP_FRAME_BYTES + 100);
         let mut reblocker = Reblocker::new(1152);
-        assert_eq!(
-            bytes_of(&frames_of(&mut reblocker, &bytes)),
-            bytes[..5 * PUMP_FRAME_BYTES]
-        );
+        assert_eq!(bytes_of(&frames_of(&mut reblocker, &bytes)), bytes[..5 * PUMP_FRAME_BYTES]);
         assert!(reblocker.is_mid_frame());
         assert_eq!(reblocker.finish(), None, "a partial frame is not heard");
     }

@@ -84,11 +84,7 @@ impl FrameRingBuffer {
         assert!(capacity >= 2, "a ring holds at least 2 frames");
         assert!(frame_bytes_max > 0, "a frame holds at least 1 byte");
         let words_per_slot = frame_bytes_max.div_ceil(WORD_BYTES);
-        let slot = |i: usize| Slot {
-            stamp: AtomicU64::new(i as u64),
-            tag: AtomicU64::new(0),
-            len: AtomicU64::new(0),
-        };
+        let slot = |i: usize| Slot { stamp: AtomicU64::new(i as u64), tag: AtomicU64::new(0), len: AtomicU64::new(0) };
         Self {
             slots: (0..capacity).map(slot).collect(),
             words_per_slot,
@@ -111,15 +107,11 @@ impl FrameRingBuffer {
         }
         // One attempt to make room, no more: if another thread holds the oldest
         // slot half-read, the new frame is what has to go.
-        let oldest = if self.when_full == WhenFull::DropOldest || self.has_cleared() {
-            self.drop_oldest()
-        } else {
-            None
-        };
+        let oldest =
+            if self.when_full == WhenFull::DropOldest || self.has_cleared() { self.drop_oldest() } else { None };
         let taken = oldest.is_some() && self.try_push(tag, frame);
         let live_dropped = oldest.is_some_and(|position| position >= self.cleared_below.load(Acquire));
-        self.overflow_count
-            .fetch_add(u64::from(live_dropped) + u64::from(!taken), Relaxed);
+        self.overflow_count.fetch_add(u64::from(live_dropped) + u64::from(!taken), Relaxed);
         match (taken, live_dropped) {
             (true, false) => Push::Taken,
             (true, true) => Push::DroppedOldest,
@@ -173,10 +165,7 @@ impl FrameRingBuffer {
             }
             // A failed exchange means that another thread has pushed: progress, not waiting.
             if stamp == position {
-                match self
-                    .tail
-                    .compare_exchange_weak(position, position + 1, Relaxed, Relaxed)
-                {
+                match self.tail.compare_exchange_weak(position, position + 1, Relaxed, Relaxed) {
                     Ok(_) => {
                         self.write(index, slot, tag, frame);
                         slot.stamp.store(position + 1, Release);
@@ -217,10 +206,7 @@ impl FrameRingBuffer {
     }
 
     fn release(&self, position: u64) {
-        self.slot(position)
-            .1
-            .stamp
-            .store(position + self.slots.len() as u64, Release);
+        self.slot(position).1.stamp.store(position + self.slots.len() as u64, Release);
     }
 
     fn write(&self, index: usize, slot: &Slot, tag: u64, frame: &[u8]) {
@@ -242,10 +228,7 @@ impl FrameRingBuffer {
         for (word, chunk) in words.iter().zip(buffer[..len].chunks_mut(WORD_BYTES)) {
             chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
         }
-        Popped {
-            tag: slot.tag.load(Relaxed),
-            len,
-        }
+        Popped { tag: slot.tag.load(Relaxed), len }
     }
 }
 
@@ -283,14 +266,7 @@ mod tests {
             ring.push_frame(0, b"a");
             ring.push_frame(1, b"b");
             assert_eq!(ring.push_frame(2, b"c"), answer);
-            assert_eq!(
-                ring.stats(),
-                RingStats {
-                    count: 2,
-                    capacity: 2,
-                    overflow_count: 1
-                }
-            );
+            assert_eq!(ring.stats(), RingStats { count: 2, capacity: 2, overflow_count: 1 });
             let tags: Vec<u64> = std::iter::from_fn(|| pop(&ring)).map(|(tag, _)| tag).collect();
             assert_eq!(tags, left);
         }
@@ -302,14 +278,7 @@ mod tests {
         assert_eq!(pop(&ring), None);
         assert_eq!(ring.push_frame(0, b""), Push::Refused);
         assert_eq!(ring.push_frame(0, &[0; 17]), Push::Refused);
-        assert_eq!(
-            ring.stats(),
-            RingStats {
-                count: 0,
-                capacity: 2,
-                overflow_count: 0
-            }
-        );
+        assert_eq!(ring.stats(), RingStats { count: 0, capacity: 2, overflow_count: 0 });
     }
 
     #[test]

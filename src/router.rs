@@ -67,9 +67,7 @@ impl AudioInputRouter {
             closed: AtomicBool::new(true),
             stream: AtomicU64::new(0),
         };
-        Self {
-            inputs: [input(), input()],
-        }
+        Self { inputs: [input(), input()] }
     }
 
     /// Says that the input has a sender, or another one: what is pushed from now
@@ -111,10 +109,7 @@ impl AudioInputRouter {
             // Read before the queue: whoever closes has pushed its last frame before.
             let closed = input.closed.load(SeqCst);
             if let Some(popped) = input.queue.pop_frame(&mut bytes) {
-                return Some(InputFrame {
-                    stream: popped.tag,
-                    pcm: PumpFrame::from_le_bytes(&bytes),
-                });
+                return Some(InputFrame { stream: popped.tag, pcm: PumpFrame::from_le_bytes(&bytes) });
             }
             if wait_ns.is_none() || closed || now_ns() >= deadline_ns {
                 return None;
@@ -136,9 +131,7 @@ mod tests {
     use super::*;
 
     fn frame(value: i16) -> PumpFrame {
-        PumpFrame {
-            values: [value; crate::frame::PUMP_FRAME_VALUES],
-        }
+        PumpFrame { values: [value; crate::frame::PUMP_FRAME_VALUES] }
     }
 
     #[test]
@@ -200,9 +193,8 @@ mod tests {
         router.push_frame(InputId::Station, &frame(1));
         router.open(InputId::Station);
         router.push_frame(InputId::Station, &frame(2));
-        let streams: Vec<_> = std::iter::from_fn(|| router.pop_frame(InputId::Station, None))
-            .map(|f| f.stream)
-            .collect();
+        let streams: Vec<_> =
+            std::iter::from_fn(|| router.pop_frame(InputId::Station, None)).map(|f| f.stream).collect();
         assert_eq!(streams, [1, 2]);
     }
 }

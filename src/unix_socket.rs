@@ -137,10 +137,7 @@ fn make_folder(path: &Path) -> Result<(), BindError> {
         return Ok(());
     };
     let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-    made.map_err(|source| BindError::Folder {
-        folder: folder.to_owned(),
-        source,
-    })
+    made.map_err(|source| BindError::Folder { folder: folder.to_owned(), source })
 }
 
 fn remove_leftover(path: &Path, address: &UnixAddr) -> Result<(), BindError> {
@@ -179,10 +176,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o660);
         UnixStream::connect(&path).expect("somebody listens");
         bound.listener().accept().expect("accepted");
-        assert_eq!(
-            bound.listener().accept().expect_err("non-blocking").kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(bound.listener().accept().expect_err("non-blocking").kind(), io::ErrorKind::WouldBlock);
         drop(bound);
         assert!(!path.exists());
     }

@@ -61,15 +61,9 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
     let line = |key: &str| out.lines().find(|line| line.starts_with(key)).unwrap_or("").to_owned();
     assert!(line("port").ends_with("# from environment TOWER_PORT"), "{out}");
     assert!(line("max_clients ").ends_with(&format!("# from {file}:2")), "{out}");
-    assert!(
-        line("bitrate").contains("\"64k\"") && line("bitrate").ends_with("# from --set"),
-        "{out}"
-    );
+    assert!(line("bitrate").contains("\"64k\"") && line("bitrate").ends_with("# from --set"), "{out}");
     assert!(line("stall_ms").ends_with("# from default"), "{out}");
-    assert!(
-        line("# PCM in: ").ends_with("/pcm.sock") && line("# control: ").ends_with("/control.sock"),
-        "{out}"
-    );
+    assert!(line("# PCM in: ").ends_with("/pcm.sock") && line("# control: ").ends_with("/control.sock"), "{out}");
     // What is printed is a configuration: the same values again.
     let again = folder.write("again.toml", &out);
     let (code, _, err) = run(&["config", "--check", &again]);
@@ -80,17 +74,10 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
 fn i2_a_bad_file_is_exit_code_2_with_every_error() {
     let folder = Folder::new("bad");
     let file = folder.write("t.toml", "[http]\nport = 70000\nslow = 1\n");
-    for args in [
-        vec!["config", "--check", &file],
-        vec!["config", "--config", &file],
-        vec!["run", "--config", &file],
-    ] {
+    for args in [vec!["config", "--check", &file], vec!["config", "--config", &file], vec!["run", "--config", &file]] {
         let (code, out, err) = run(&args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
-        assert!(
-            err.contains(":2: http.port is 70000") && err.contains(":3: http.slow is 1"),
-            "{err}"
-        );
+        assert!(err.contains(":2: http.port is 70000") && err.contains(":3: http.slow is 1"), "{err}");
     }
     let good = folder.write("good.toml", "[http]\nport = 7000\n");
     let (code, out, _) = run(&["config", "--check", &good]);
@@ -120,45 +107,23 @@ fn i2_a_file_that_cannot_be_read_is_exit_code_2() {
 
 #[test]
 fn i2_wrong_arguments_are_exit_code_2_and_help_is_0() {
-    for args in [
-        vec!["fly"],
-        vec!["run", "--port", "1"],
-        vec!["probe"],
-        vec!["--what"],
-        vec!["status", "extra"],
-    ] {
+    for args in [vec!["fly"], vec!["run", "--port", "1"], vec!["probe"], vec!["--what"], vec!["status", "extra"]] {
         let (code, out, err) = run(&args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
         assert!(err.starts_with("tower: ") && err.contains("--help"), "{err}");
     }
-    let helps = [
-        vec![],
-        vec!["--help"],
-        vec!["run", "-h"],
-        vec!["config", "-h"],
-        vec!["status", "-h"],
-        vec!["probe", "-h"],
-    ];
+    let helps =
+        [vec![], vec!["--help"], vec!["run", "-h"], vec!["config", "-h"], vec!["status", "-h"], vec!["probe", "-h"]];
     for args in helps {
         let (code, out, err) = run(&args);
-        assert!(
-            code == Some(0) && out.contains("Usage: tower") && err.is_empty(),
-            "{args:?}: {err}"
-        );
+        assert!(code == Some(0) && out.contains("Usage: tower") && err.is_empty(), "{args:?}: {err}");
     }
-    assert_eq!(
-        run(&["run", "--version"]).1,
-        concat!("tower ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    assert_eq!(run(&["run", "--version"]).1, concat!("tower ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
 #[test]
 fn a_reader_that_has_gone_is_no_panic() {
-    let mut child = tower(&["config"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("tower");
+    let mut child = tower(&["config"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tower");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("ended");
     let (code, _, err) = said(&output);
@@ -170,11 +135,7 @@ fn looking_makes_no_folder() {
     let folder = Folder::new("look");
     let user = folder.0.join("user");
     fs::create_dir(&user).expect("user");
-    let output = tower(&["config"])
-        .env("XDG_RUNTIME_DIR", &user)
-        .env("TMPDIR", &user)
-        .output()
-        .expect("tower");
+    let output = tower(&["config"]).env("XDG_RUNTIME_DIR", &user).env("TMPDIR", &user).output().expect("tower");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(fs::read_dir(&user).expect("user").count(), 0);
 }
@@ -195,10 +156,7 @@ fn server(answers: Vec<String>) -> String {
 }
 
 fn answer(status: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
 const STATUS: &str = r#"{"version":"0.1.0","uptime_sec":3725,"mode":"PROGRAM","source":"station","reason":"present",
@@ -210,20 +168,10 @@ fn k2_status_is_exit_code_0_only_if_healthy() {
     let url = server(vec![answer("200 OK", "{}"), answer("200 OK", STATUS)]);
     let (code, out, err) = run(&["status", "--url", &url]);
     assert_eq!(code, Some(0), "{out}{err}");
-    for part in [
-        "healthy",
-        "PROGRAM, station (present)",
-        "Who: Blue?[31m",
-        "7 fillers",
-        "3 now",
-        "1 h 2 min",
-    ] {
+    for part in ["healthy", "PROGRAM, station (present)", "Who: Blue?[31m", "7 fillers", "3 now", "1 h 2 min"] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    let sick = answer(
-        "503 Service Unavailable",
-        r#"{"reasons":["encoder is DEGRADED","7 fillers"]}"#,
-    );
+    let sick = answer("503 Service Unavailable", r#"{"reasons":["encoder is DEGRADED","7 fillers"]}"#);
     let url = server(vec![sick, answer("200 OK", STATUS)]);
     let (code, out, _) = run(&["status", "--url", &url]);
     assert_eq!(code, Some(1));
@@ -232,10 +180,7 @@ fn k2_status_is_exit_code_0_only_if_healthy() {
 
 #[test]
 fn k2_status_of_nobody_and_of_somebody_else_is_exit_code_1() {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .expect("bound")
-        .local_addr()
-        .expect("address");
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("address");
     let (code, _, err) = run(&["status", "--set", &format!("http.port={}", nobody.port())]);
     assert!(code == Some(1) && err.contains("is the tower running?"), "{err}");
     let url = server(vec![answer("200 OK", "hello"), answer("200 OK", "hello")]);

@@ -12,10 +12,7 @@ fn places() -> Places {
 fn read(file: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<(TowerConfig, Layers), ConfigErrors> {
     let sources = Sources {
         file: (!file.is_empty()).then(|| (PathBuf::from("t.toml"), file.to_owned())),
-        environment: environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         set: set.iter().map(|argument| (*argument).to_owned()).collect(),
     };
     TowerConfig::from_sources(&sources, &places())
@@ -35,37 +32,18 @@ fn i4_no_configuration_gives_the_defaults_of_the_contract() {
     let config = config("", &[], &[]);
     assert_eq!(config, TowerConfig::with_runtime_dir(Path::new("/r")));
     assert_eq!((config.http.host.as_str(), config.http.port), ("::", 8000));
-    assert_eq!(
-        (config.http.max_clients, config.http.max_clients_per_address),
-        (10_000, 256)
-    );
-    assert_eq!(
-        (config.http.client_timeout_ms, config.http.backlog_sec, config.http.slow),
-        (250, 6, Slow::Drop)
-    );
+    assert_eq!((config.http.max_clients, config.http.max_clients_per_address), (10_000, 256));
+    assert_eq!((config.http.client_timeout_ms, config.http.backlog_sec, config.http.slow), (250, 6, Slow::Drop));
     assert_eq!(config.ingest.socket, Path::new("/r/pcm.sock"));
     assert_eq!(config.ingest.frame_samples, 1024);
     assert_eq!(config.control.socket, Path::new("/r/control.sock"));
     assert_eq!(config.control.web_socket, Path::new("/r/web.sock"));
-    assert_eq!(
-        (
-            config.input.buffer_frames,
-            config.input.preroll_frames,
-            config.input.grace_ms
-        ),
-        (100, 3, 5000)
-    );
+    assert_eq!((config.input.buffer_frames, config.input.preroll_frames, config.input.grace_ms), (100, 3, 5000));
     assert_eq!(config.input.order, [InputId::Live, InputId::Station]);
     assert_eq!((config.fallback.file, config.fallback.tone_hz), (None, 440));
     let encoder = &config.encoder;
-    assert_eq!(
-        (encoder.bitrate_kbps, encoder.cushion_ms, encoder.mp3_buffer_frames),
-        (128, 720, 400)
-    );
-    assert_eq!(
-        (encoder.startup_timeout_ms, encoder.stall_ms, encoder.max_restarts),
-        (1500, 250, 5)
-    );
+    assert_eq!((encoder.bitrate_kbps, encoder.cushion_ms, encoder.mp3_buffer_frames), (128, 720, 400));
+    assert_eq!((encoder.startup_timeout_ms, encoder.stall_ms, encoder.max_restarts), (1500, 250, 5));
     assert_eq!(encoder.backoff_ms, [1000, 2000, 4000, 8000, 10_000]);
     assert!(encoder.enabled && encoder.spare && !encoder.debug);
     assert_eq!((encoder.recovery_retry_minutes, config.shutdown_timeout_sec), (10, 5));
@@ -76,20 +54,11 @@ fn i4_the_environment_overrides_the_file_and_set_overrides_both() {
     let file = "[http]\nport = 1\nmax_clients = 1\nbacklog_sec = 1\n";
     let environment = [("TOWER_PORT", "2"), ("TOWER_MAX_CLIENTS", "2")];
     let (config, layers) = read(file, &environment, &["http.port=3"]).expect("good");
-    assert_eq!(
-        (config.http.port, config.http.max_clients, config.http.backlog_sec),
-        (3, 2, 1)
-    );
+    assert_eq!((config.http.port, config.http.max_clients, config.http.backlog_sec), (3, 2, 1));
     let origin = |path: &str| layers.get(path).origin.clone();
     assert_eq!(origin("http.port"), Origin::Set);
-    assert_eq!(
-        origin("http.max_clients"),
-        Origin::Environment("TOWER_MAX_CLIENTS".into())
-    );
-    let line_4 = Origin::File {
-        path: "t.toml".into(),
-        line: 4,
-    };
+    assert_eq!(origin("http.max_clients"), Origin::Environment("TOWER_MAX_CLIENTS".into()));
+    let line_4 = Origin::File { path: "t.toml".into(), line: 4 };
     assert_eq!(origin("http.backlog_sec"), line_4);
     assert_eq!(origin("http.host"), Origin::Default);
     assert_eq!(line_4.to_string(), "t.toml:4");
@@ -126,11 +95,7 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_SHUTDOWN_TIMEOUT", "9"),
     ];
     let known: Vec<&str> = KEYS.iter().filter_map(|key| key.env).collect();
-    assert!(
-        known
-            .iter()
-            .all(|name| environment.iter().any(|(tried, _)| tried == name))
-    );
+    assert!(known.iter().all(|name| environment.iter().any(|(tried, _)| tried == name)));
     let config = config("", &environment, &[]);
     assert_eq!((config.http.host.as_str(), config.http.port), ("127.0.0.1", 0));
     assert_eq!((config.http.max_clients, config.http.max_clients_per_address), (7, 6));
@@ -139,24 +104,15 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!(config.control.socket, Path::new("/b/c.sock"));
     assert_eq!(config.control.web_socket, Path::new("/b/web.sock"));
     assert_eq!((config.input.buffer_frames, config.input.grace_ms), (50, 2500));
-    assert_eq!(
-        (config.fallback.file, config.fallback.tone_hz),
-        (Some("/music/a b.mp3".into()), 0)
-    );
+    assert_eq!((config.fallback.file, config.fallback.tone_hz), (Some("/music/a b.mp3".into()), 0));
     let encoder = &config.encoder;
     assert!(!encoder.enabled && !encoder.spare && encoder.debug);
     assert_eq!(encoder.ffmpeg, Path::new("/opt/ffmpeg"));
-    assert_eq!(
-        (encoder.bitrate_kbps, encoder.mp3_buffer_frames, encoder.cushion_ms),
-        (192, 200, 0)
-    );
+    assert_eq!((encoder.bitrate_kbps, encoder.mp3_buffer_frames, encoder.cushion_ms), (192, 200, 0));
     assert_eq!((encoder.startup_timeout_ms, encoder.stall_ms), (5000, 500));
     assert_eq!(encoder.backoff_ms, [100, 200]);
     assert_eq!((encoder.max_restarts, encoder.recovery_retry_minutes), (2, 3));
-    assert_eq!(
-        (config.log.file, config.log.level),
-        ("/l/t.log".into(), log::LevelFilter::Debug)
-    );
+    assert_eq!((config.log.file, config.log.level), ("/l/t.log".into(), log::LevelFilter::Debug));
     assert_eq!(config.shutdown_timeout_sec, 9);
 }
 
@@ -164,41 +120,23 @@ fn i4_every_variable_reaches_its_field() {
 fn i4_an_empty_variable_is_none_and_an_unknown_one_a_warning() {
     let (config, layers) = read("", &[("TOWER_PORT", ""), ("TOWER_PROT", "1")], &[]).expect("good");
     assert_eq!(config.http.port, 8000);
-    assert_eq!(
-        layers.warnings,
-        ["environment TOWER_PROT: not a variable of the tower; did you mean TOWER_PORT?"]
-    );
+    assert_eq!(layers.warnings, ["environment TOWER_PROT: not a variable of the tower; did you mean TOWER_PORT?"]);
 }
 
 #[test]
 fn i2_every_error_says_where_what_and_what_would_be_right() {
     let table = [
         ("port = 1", "t.toml:1: unknown key port; did you mean http.port?"),
-        (
-            "\n[http]\nprot = 1",
-            "t.toml:3: unknown key http.prot; did you mean http.port?",
-        ),
+        ("\n[http]\nprot = 1", "t.toml:3: unknown key http.prot; did you mean http.port?"),
         ("[htp]\nport = 1", "t.toml:1: unknown table [htp]; did you mean [http]?"),
         ("http = 1", "t.toml:1: http is a table: write [http] and its keys below"),
         ("[[log]]", "t.toml:1: log is a table: write [log] and its keys below"),
-        (
-            "[http]\nport = \"80\"",
-            "t.toml:2: http.port is \"80\"; allowed is a whole number from 0 to 65535",
-        ),
-        (
-            "[http]\nport = 1.5",
-            "t.toml:2: http.port is 1.5; allowed is a whole number from 0 to 65535",
-        ),
-        (
-            "[http]\nslow = \"wait\"",
-            "t.toml:2: http.slow is \"wait\"; allowed is \"drop\" or \"skip\"",
-        ),
+        ("[http]\nport = \"80\"", "t.toml:2: http.port is \"80\"; allowed is a whole number from 0 to 65535"),
+        ("[http]\nport = 1.5", "t.toml:2: http.port is 1.5; allowed is a whole number from 0 to 65535"),
+        ("[http]\nslow = \"wait\"", "t.toml:2: http.slow is \"wait\"; allowed is \"drop\" or \"skip\""),
         ("[http]\nport = ", "t.toml:2: not valid TOML: "),
         ("[http]\nport = 1\nport = 2", "t.toml:3: not valid TOML: duplicate key"),
-        (
-            "[log]\nfile = 1979-05-27",
-            "t.toml:2: log.file is a date; allowed is a path",
-        ),
+        ("[log]\nfile = 1979-05-27", "t.toml:2: log.file is a date; allowed is a path"),
     ];
     for (file, said) in table {
         let errors = errors(file, &[], &[]);
@@ -207,10 +145,7 @@ fn i2_every_error_says_where_what_and_what_would_be_right() {
     let environment = errors("", &[("TOWER_ENCODER_SPARE", "maybe")], &[]);
     assert!(environment[0].starts_with("environment TOWER_ENCODER_SPARE: encoder.spare is \"maybe\"; allowed is true"));
     let set = errors("", &[], &["http.port", "http.port=x"]);
-    assert!(
-        set[0].starts_with("--set http.port: write --set table.key=value"),
-        "{set:?}"
-    );
+    assert!(set[0].starts_with("--set http.port: write --set table.key=value"), "{set:?}");
     assert!(set[1].starts_with("--set: http.port is \"x\"; allowed is"), "{set:?}");
 }
 
@@ -221,15 +156,7 @@ fn i2_all_errors_are_reported_in_the_order_of_their_lines() {
     let starts: Vec<&str> = errors.iter().map(|line| &line[..9]).collect();
     assert_eq!(
         starts,
-        [
-            "t.toml:2:",
-            "t.toml:4:",
-            "t.toml:5:",
-            "t.toml:7:",
-            "environme",
-            "--set: en"
-        ]
-        .map(|start| &start[..9])
+        ["t.toml:2:", "t.toml:4:", "t.toml:5:", "t.toml:7:", "environme", "--set: en"].map(|start| &start[..9])
     );
 }
 
@@ -241,23 +168,11 @@ fn i2_values_that_do_not_go_together_are_refused() {
             &["encoder.cushion_ms=3000", "encoder.mp3_buffer_frames=20"],
             "encoder.mp3_buffer_frames = 20 (--set): a cushion",
         ),
-        (
-            &["input.preroll_frames=10", "input.buffer_frames=10"],
-            "input.preroll_frames = 10 (--set): must be less",
-        ),
+        (&["input.preroll_frames=10", "input.buffer_frames=10"], "input.preroll_frames = 10 (--set): must be less"),
         (&[&long], "ingest.socket = "),
-        (
-            &["control.socket=/a/web.sock"],
-            "control.socket = \"/a/web.sock\" (--set): web.sock is",
-        ),
-        (
-            &["ingest.socket=/r/web.sock"],
-            "ingest.socket = \"/r/web.sock\" (--set): is taken",
-        ),
-        (
-            &["log.file={runtime}/pcm.sock"],
-            "log.file = \"{runtime}/pcm.sock\" (--set): is the socket",
-        ),
+        (&["control.socket=/a/web.sock"], "control.socket = \"/a/web.sock\" (--set): web.sock is"),
+        (&["ingest.socket=/r/web.sock"], "ingest.socket = \"/r/web.sock\" (--set): is taken"),
+        (&["log.file={runtime}/pcm.sock"], "log.file = \"{runtime}/pcm.sock\" (--set): is the socket"),
     ];
     for (set, said) in table {
         let errors = errors("", &[], set);
@@ -280,11 +195,7 @@ fn i2_kinds_take_what_they_say_and_nothing_else() {
         ("fallback.tone_hz", "20", Value::Integer(20)),
         ("ingest.frame_samples", "1152", Value::Integer(1152)),
         ("input.order", "station", Value::Texts(vec!["station".into()])),
-        (
-            "input.order",
-            "[\"station\", \"live\"]",
-            Value::Texts(vec!["station".into(), "live".into()]),
-        ),
+        ("input.order", "[\"station\", \"live\"]", Value::Texts(vec!["station".into(), "live".into()])),
         ("control.hosts", "", Value::Texts(Vec::new())),
         ("http.host", "0:0::1", Value::Text("::1".into())),
         ("log.level", "WARN", Value::Text("warn".into())),

@@ -26,10 +26,7 @@ fn k1_the_buffer_is_answered_by_the_door_in_no_time() {
     let start = Instant::now();
     let json = body_json(&rig.ask("GET /tower/buffer HTTP/1.1\r\n\r\n"));
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
-    assert_eq!(
-        (&json["fill"], &json["count"], &json["capacity"]),
-        (&25.into(), &25.into(), &100.into())
-    );
+    assert_eq!((&json["fill"], &json["count"], &json["capacity"]), (&25.into(), &25.into(), &100.into()));
     assert_eq!((&json["overflow_count"], &json["ratio"]), (&0.into(), &0.25.into()));
 }
 
@@ -38,10 +35,7 @@ fn k3_events_come_from_the_control_socket_and_from_loopback() {
     let rig = Rig::start();
     assert_eq!(status_of(&rig.ask(&event("localhost", "", SONG))), 204);
     let status = rig.status();
-    assert_eq!(
-        (&status["title"], &status["artist"]),
-        (&"Blue".into(), &"Eiffel".into())
-    );
+    assert_eq!((&status["title"], &status["artist"]), (&"Blue".into(), &"Eiffel".into()));
     let other = SONG.replace("Blue", "Red");
     assert_eq!(status_of(&rig.ask_locally(&event("tower", "", &other))), 204);
     assert_eq!(rig.status()["title"], "Red");
@@ -51,22 +45,12 @@ fn k3_events_come_from_the_control_socket_and_from_loopback() {
         ("localhost", "Origin: http://evil.example\r\n", 403),
         ("evil.example", "", 403),
     ] {
-        assert_eq!(
-            status_of(&rig.ask(&event(host, headers, SONG))),
-            status,
-            "{host} {headers}"
-        );
+        assert_eq!(status_of(&rig.ask(&event(host, headers, SONG))), status, "{host} {headers}");
     }
     assert_eq!(rig.status()["title"], "Red");
     let reply = rig.ask(&event("localhost", "", r#"{"event_type":"tea"}"#));
     assert_eq!(status_of(&reply), 400);
-    assert!(
-        body_json(&reply)["error"]
-            .as_str()
-            .expect("why")
-            .contains("song_playing"),
-        "{reply}"
-    );
+    assert!(body_json(&reply)["error"].as_str().expect("why").contains("song_playing"), "{reply}");
 }
 
 #[test]
@@ -94,16 +78,10 @@ fn k4_what_is_not_there_is_a_json_error_in_the_version_that_was_asked() {
     let rig = Rig::start();
     for path in ["/", "/metrics", "/events", "/nothing?x=y"] {
         let reply = rig.ask(&format!("GET {path} HTTP/1.0\r\n\r\n"));
-        assert!(
-            reply.starts_with("HTTP/1.0 404 ") && body_json(&reply)["error"].is_string(),
-            "{reply}"
-        );
+        assert!(reply.starts_with("HTTP/1.0 404 ") && body_json(&reply)["error"].is_string(), "{reply}");
     }
     let reply = rig.ask("POST /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert!(
-        status_of(&reply) == 405 && reply.contains("Allow: GET, HEAD"),
-        "{reply}"
-    );
+    assert!(status_of(&reply) == 405 && reply.contains("Allow: GET, HEAD"), "{reply}");
     let reply = rig.ask("HEAD /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(status_of(&reply) == 200 && reply.ends_with("\r\n\r\n"), "{reply}");
     assert_eq!(status_of(&rig.ask("GET /status HTTP/1.1\r\n\r\n")), 400, "no Host");
@@ -121,10 +99,5 @@ fn k2_healthy_after_ten_good_seconds_and_not_after_a_filler() {
     assert_eq!(rig.listeners.total.get(), 0, "the monitor is not counted");
     rig.encoder.fillers.add(1);
     wait_until("not healthy", Duration::from_secs(3), || status_of(&health()) == 503);
-    assert!(
-        body_json(&health())["reasons"][0]
-            .as_str()
-            .expect("why")
-            .contains("1 fillers")
-    );
+    assert!(body_json(&health())["reasons"][0].as_str().expect("why").contains("1 fillers"));
 }

@@ -35,9 +35,7 @@ fn h9_out_of_descriptors_refuses_the_newcomer_and_never_the_listeners() {
     let mut refused = 0;
     while start.elapsed() < Duration::from_secs(1) {
         if let Ok(mut stream) = TcpStream::connect(rig.address) {
-            stream
-                .set_read_timeout(Some(Duration::from_millis(200)))
-                .expect("timeout");
+            stream.set_read_timeout(Some(Duration::from_millis(200))).expect("timeout");
             let _ = stream.write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
             let mut reply = String::new();
             let end = stream.read_to_string(&mut reply);

@@ -25,8 +25,6 @@ fn i1_no_thread_no_descriptor_and_no_socket_file_is_left() {
     }
     drop(listeners);
     // tiny_http's idle threads end by themselves, 5 s after the last request.
-    wait_until("no thread is left", Duration::from_secs(7), || {
-        entries("/proc/self/task") <= threads
-    });
+    wait_until("no thread is left", Duration::from_secs(7), || entries("/proc/self/task") <= threads);
     assert_eq!(entries("/proc/self/fd"), descriptors);
 }

@@ -42,12 +42,7 @@ fn h9_an_endless_head_and_a_huge_body_are_refused_before_they_are_read() {
     assert_eq!(status_of(&rig.ask(&endless)), 431);
     let many = format!("GET /stream HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65));
     assert_eq!(status_of(&rig.ask(&many)), 431);
-    for length in [
-        "65537",
-        "100000000000000",
-        "18446744073709551615",
-        "99999999999999999999999",
-    ] {
+    for length in ["65537", "100000000000000", "18446744073709551615", "99999999999999999999999"] {
         let post = format!("POST /tower/events/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
         assert_eq!(status_of(&rig.ask(&post)), 413, "{length}");
     }
@@ -60,9 +55,7 @@ fn h9_a_thousand_idle_connections_do_not_keep_anyone_out() {
     let rig = Rig::start();
     let mut before = rig.listen();
     let idle: Vec<TcpStream> = (0..1000).map(|_| rig.connect()).collect();
-    wait_until("the oldest have made room", Duration::from_secs(3), || {
-        rig.listeners.rejected.get() >= 1000 - 512
-    });
+    wait_until("the oldest have made room", Duration::from_secs(3), || rig.listeners.rejected.get() >= 1000 - 512);
     assert_gapless(&numbers(&read_frames(&mut rig.listen(), 30)));
     assert_eq!(rig.status()["mode"], "PROGRAM");
     assert_gapless(&numbers(&read_frames(&mut before, 60)));
@@ -82,9 +75,7 @@ fn h8_a_slow_reader_of_a_reply_holds_no_web_thread() {
     let slow: Vec<TcpStream> = (0..20)
         .map(|_| {
             let mut stream = rig.connect();
-            stream
-                .write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                .expect("sent");
+            stream.write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
             stream
         })
         .collect();
@@ -105,9 +96,7 @@ fn h9_control_is_answered_when_every_listeners_place_is_taken() {
     assert_eq!(status_of(&rig.ask("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")), 503);
     assert_eq!(rig.status()["listeners"]["now"], 3);
     listeners.pop();
-    wait_until("a place is free", Duration::from_secs(1), || {
-        rig.listeners.now.get() == 2
-    });
+    wait_until("a place is free", Duration::from_secs(1), || rig.listeners.now.get() == 2);
     assert_gapless(&numbers(&read_frames(&mut rig.listen(), 10)));
 }
 
@@ -119,10 +108,7 @@ fn h9_a_crowd_of_requests_leaves_the_stream_without_a_gap() {
     let until = Instant::now() + Duration::from_secs(2);
     let mut asked = 0;
     while Instant::now() < until {
-        assert_eq!(
-            status_of(&rig.ask("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")),
-            404
-        );
+        assert_eq!(status_of(&rig.ask("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")), 404);
         asked += 1;
     }
     assert!(asked > 50, "{asked}");

@@ -24,10 +24,7 @@ fn h1_the_stream_begins_at_once_on_a_frame_header_and_has_no_gap() {
     }
     let numbers = numbers(&read_frames(&mut rig.listen(), 60));
     assert_gapless(&numbers);
-    assert!(
-        numbers.len() >= 57,
-        "at most the fillers before the first frame are missing"
-    );
+    assert!(numbers.len() >= 57, "at most the fillers before the first frame are missing");
 }
 
 #[test]
@@ -50,15 +47,8 @@ fn h3_one_frame_a_tick_goes_on_air_whether_or_not_there_is_one() {
     let rig = Rig::start();
     std::thread::sleep(Duration::from_millis(1200));
     let (ticks, on_air) = (rig.pump.ticks.get(), rig.listeners.frames_on_air.get());
-    assert!(
-        ticks >= 49 && ticks.abs_diff(on_air) <= 1,
-        "{ticks} ticks, {on_air} on air"
-    );
-    assert_eq!(
-        rig.encoder.fillers.get(),
-        0,
-        "the first ticks have no number, so no filler is counted"
-    );
+    assert!(ticks >= 49 && ticks.abs_diff(on_air) <= 1, "{ticks} ticks, {on_air} on air");
+    assert_eq!(rig.encoder.fillers.get(), 0, "the first ticks have no number, so no filler is counted");
     assert!(rig.listeners.worst_gap_ms.get() >= 24);
 }
 
@@ -68,28 +58,16 @@ fn h7_head_and_options_are_answered_and_take_no_place() {
     let _listener = rig.listen();
     for _ in 0..3 {
         let reply = rig.ask("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(
-            reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\n"),
-            "{reply}"
-        );
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
         assert!(reply.contains("Content-Type: audio/mpeg\r\n"));
         let reply = rig.ask("OPTIONS /stream HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(status_of(&reply), 204);
-        assert!(
-            reply.contains("Access-Control-Allow-Headers: Range, Icy-MetaData"),
-            "{reply}"
-        );
+        assert!(reply.contains("Access-Control-Allow-Headers: Range, Icy-MetaData"), "{reply}");
     }
     let reply = rig.ask("POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
-    assert!(
-        status_of(&reply) == 405 && reply.contains("Allow: GET, HEAD, OPTIONS"),
-        "{reply}"
-    );
+    assert!(status_of(&reply) == 405 && reply.contains("Allow: GET, HEAD, OPTIONS"), "{reply}");
     let reply = rig.ask("GET /stream HTTP/1.0\r\n\r\n");
-    assert!(
-        reply.starts_with("HTTP/1.0 503 ") && reply.contains("Retry-After: "),
-        "{reply}"
-    );
+    assert!(reply.starts_with("HTTP/1.0 503 ") && reply.contains("Retry-After: "), "{reply}");
     assert_eq!((rig.listeners.rejected.get(), rig.listeners.total.get()), (1, 1));
 }
 
@@ -99,10 +77,7 @@ fn h7_playlists_lead_to_the_stream() {
     let reply = rig.ask("GET /stream.m3u HTTP/1.1\r\nHost: radio.local:8000\r\n\r\n");
     assert!(reply.contains("\r\nhttp://radio.local:8000/stream\r\n"), "{reply}");
     let reply = rig.ask("GET /stream.pls HTTP/1.0\r\n\r\n");
-    assert!(
-        reply.contains(&format!("File1=http://{}/stream\r\n", rig.address)),
-        "{reply}"
-    );
+    assert!(reply.contains(&format!("File1=http://{}/stream\r\n", rig.address)), "{reply}");
 }
 
 #[test]
@@ -119,9 +94,7 @@ fn h1_a_listener_that_leaves_is_forgotten_at_once() {
     let rig = Rig::start();
     let mut listeners: Vec<_> = (0..8).map(|_| rig.listen()).collect();
     drop(listeners.drain(..7));
-    wait_until("seven have left", Duration::from_secs(1), || {
-        rig.listeners.now.get() == 1
-    });
+    wait_until("seven have left", Duration::from_secs(1), || rig.listeners.now.get() == 1);
     assert_gapless(&numbers(&read_frames(&mut listeners[0], 30)));
     assert_eq!(rig.listeners.dropped_slow.get(), 0);
 }

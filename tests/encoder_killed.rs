@@ -27,7 +27,13 @@ fn nothing_was_heard_of_it(heard: &Heard, failures: u64) {
     let comparison = heard.compare(128);
     let status = heard.tower.status();
     println!("{} frames compared, recovery {}", comparison.frames, status["encoder"]["recovery_ms"]);
-    assert_eq!((comparison.fillers, comparison.different), (0, vec![]), "{:#}\n{}", status["encoder"], heard.tower.log());
+    assert_eq!(
+        (comparison.fillers, comparison.different),
+        (0, vec![]),
+        "{:#}\n{}",
+        status["encoder"],
+        heard.tower.log()
+    );
     assert!(!heard.recording.disconnected);
     for (figure, wanted) in [
         ("encoder/fillers", 0),

@@ -32,9 +32,7 @@ fn h3_h4_a_listener_that_stops_reading_is_dropped_at_backlog_plus_250_ms_and_cos
     let others = std::thread::spawn(move || numbers(&read_frames(&mut other, 300)));
     let mut stalled = listen_with_small_buffer(&rig);
     let start = Instant::now();
-    wait_until("dropped", Duration::from_secs(6), || {
-        rig.listeners.dropped_slow.get() == 1
-    });
+    wait_until("dropped", Duration::from_secs(6), || rig.listeners.dropped_slow.get() == 1);
     let dropped_ms = start.elapsed().as_millis();
     // Its kernel takes a little before it stops acknowledging: that much audio comes on top.
     let mut swallowed = Vec::new();
@@ -60,16 +58,8 @@ fn h3_h4_a_listener_that_stops_reading_is_dropped_at_backlog_plus_250_ms_and_cos
     let heard = others.join().expect("the other listener");
     assert_gapless(&heard);
     assert!(heard.len() >= 297);
-    assert_eq!(
-        rig.listeners.now.get(),
-        0,
-        "the other one has left, the stalled one was dropped"
-    );
-    assert!(
-        rig.listeners.worst_gap_ms.get() < 100,
-        "{} ms",
-        rig.listeners.worst_gap_ms.get()
-    );
+    assert_eq!(rig.listeners.now.get(), 0, "the other one has left, the stalled one was dropped");
+    assert!(rig.listeners.worst_gap_ms.get() < 100, "{} ms", rig.listeners.worst_gap_ms.get());
 }
 
 #[test]
@@ -91,9 +81,7 @@ fn h3_with_skip_a_slow_listener_is_moved_to_live_on_a_frame_border() {
     });
     let mut listener = listen_with_small_buffer(&rig);
     read_head(&mut listener);
-    wait_until("skipped", Duration::from_secs(5), || {
-        rig.listeners.skipped_slow.get() == 1
-    });
+    wait_until("skipped", Duration::from_secs(5), || rig.listeners.skipped_slow.get() == 1);
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!((rig.listeners.now.get(), rig.listeners.dropped_slow.get()), (1, 0));
     assert_eq!(rig.listeners.skipped_slow.get(), 1, "one stall is one skip");
@@ -110,14 +98,8 @@ fn h3_a_stalled_listener_on_the_control_socket_is_dropped_too() {
     let mut stalled = std::os::unix::net::UnixStream::connect(rig.control_socket()).expect("connected");
     std::io::Write::write_all(&mut stalled, b"GET /stream HTTP/1.0\r\n\r\n").expect("sent");
     // The kernel takes some 7 s of audio on a Unix socket before it refuses more.
-    wait_until("dropped", Duration::from_secs(16), || {
-        rig.listeners.dropped_slow.get() == 1
-    });
-    assert_eq!(
-        (rig.listeners.now.get(), rig.listeners.total.get()),
-        (0, 0),
-        "it was never counted"
-    );
+    wait_until("dropped", Duration::from_secs(16), || rig.listeners.dropped_slow.get() == 1);
+    assert_eq!((rig.listeners.now.get(), rig.listeners.total.get()), (0, 0), "it was never counted");
 }
 
 #[test]

@@ -6,11 +6,7 @@ use std::{fs, path::Path};
 use retrowaves::{config::LogConfig, logging};
 
 fn config(file: &Path, level: log::LevelFilter) -> LogConfig {
-    LogConfig {
-        file: file.to_owned(),
-        level,
-        syslog: false,
-    }
+    LogConfig { file: file.to_owned(), level, syslog: false }
 }
 
 #[test]
@@ -38,14 +34,8 @@ fn log2_the_log_starts_filters_stops_and_starts_again() {
 
     let lines: Vec<String> = text(&first).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(
-        lines[0].ends_with(" on air") && lines[0].contains(" INFO  "),
-        "{lines:?}"
-    );
-    assert!(
-        lines[1].ends_with(" WARN  tower:pump from a thread\\nwith a line break"),
-        "{lines:?}"
-    );
+    assert!(lines[0].ends_with(" on air") && lines[0].contains(" INFO  "), "{lines:?}");
+    assert!(lines[1].ends_with(" WARN  tower:pump from a thread\\nwith a line break"), "{lines:?}");
     assert!(text(&second).ends_with(" at this level\n"));
     fs::remove_dir_all(&folder).expect("removed");
 }

@@ -22,7 +22,9 @@ fn c2_c4_m3_the_recording_is_the_offline_encode_byte_for_byte() {
     println!("{comparison:?}");
     assert!(comparison.frames as u64 + 16 > heard.sent - FILL_FRAMES / 8, "{} of {}", comparison.frames, heard.sent);
     assert_eq!(comparison, Comparison { frames: comparison.frames, fillers: 0, different: vec![] });
-    for (figure, wanted) in [("encoder/fillers", 0), ("ticks/skipped", 0), ("ticks/underruns", 0), ("encoder/restarts", 0)] {
+    for (figure, wanted) in
+        [("encoder/fillers", 0), ("ticks/skipped", 0), ("ticks/underruns", 0), ("encoder/restarts", 0)]
+    {
         assert_eq!(heard.tower.figure(figure), wanted, "{figure}");
     }
     heard.recording.assert_decoders_are_content(&heard.tower.dir);

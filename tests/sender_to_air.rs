@@ -96,12 +96,7 @@ fn ffmpeg(real_time: bool, to: &str) -> Command {
         command.arg("-re");
     }
     command
-        .args([
-            "-f",
-            "lavfi",
-            "-i",
-            "aevalsrc='0.4*sin(300*t*t)+0.1*random(0)|0.3*sin(2000*t)':s=48000:d=4",
-        ])
+        .args(["-f", "lavfi", "-i", "aevalsrc='0.4*sin(300*t*t)+0.1*random(0)|0.3*sin(2000*t)':s=48000:d=4"])
         .args(["-f", "s16le", "-ar", "48000", "-ac", "2", to])
         .stdin(Stdio::null());
     command
@@ -125,14 +120,9 @@ fn n3_r6_what_ffmpeg_re_sends_is_on_air_without_an_underrun_or_a_changed_sample(
     assert!(sender.wait().expect("ffmpeg").success());
     let (sent, aired) = (pcm(), tower.stop());
     assert_eq!(underruns, 0);
-    let first = aired
-        .iter()
-        .position(|frame| *frame != PumpFrame::SILENCE)
-        .expect("heard");
+    let first = aired.iter().position(|frame| *frame != PumpFrame::SILENCE).expect("heard");
     assert_eq!(aired[first], fade_in(&sent[0]));
-    let heard = (1..sent.len())
-        .take_while(|n| aired.get(first + n) == Some(&sent[*n]))
-        .count();
+    let heard = (1..sent.len()).take_while(|n| aired.get(first + n) == Some(&sent[*n])).count();
     assert!(heard >= 125, "{heard} frames were as they were sent");
 }
 
@@ -154,10 +144,6 @@ fn n5_noise_floods_and_short_visits_never_touch_the_tick() {
     assert_eq!(tower.stats.skipped.get(), 0);
     let ingest = &tower.ingest_stats;
     assert!(ingest.connections.get() > 10);
-    assert_eq!(
-        ingest.partial_frames.get(),
-        ingest.connections.get(),
-        "each left a piece"
-    );
+    assert_eq!(ingest.partial_frames.get(), ingest.connections.get(), "each left a piece");
     tower.stop();
 }

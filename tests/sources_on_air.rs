@@ -73,15 +73,7 @@ impl Bench {
             stats: stats.clone(),
             forced: forced.clone(),
         };
-        Self {
-            pump: AudioPump::new(config, deps),
-            router,
-            stats,
-            forced,
-            events,
-            recorder,
-            tick: 0,
-        }
+        Self { pump: AudioPump::new(config, deps), router, stats, forced, events, recorder, tick: 0 }
     }
 
     fn station(&self, frame: &PumpFrame) {
@@ -92,13 +84,7 @@ impl Bench {
     fn tick(&mut self) -> PumpFrame {
         self.pump.tick(1_000_000_000 + self.tick * TICK_NS);
         self.tick += 1;
-        *self
-            .recorder
-            .0
-            .lock()
-            .expect("one thread")
-            .last()
-            .expect("one frame a tick")
+        *self.recorder.0.lock().expect("one thread").last().expect("one frame a tick")
     }
 
     fn on_air(&self) -> (Mode, Source) {
@@ -163,11 +149,7 @@ fn q1_q2_q3_q4_q6_r6_a_whole_round_frame_by_frame() {
     let mut bench = Bench::new(&config(GRACE_MS), 440);
     let mut tone = tones();
     let mut next_tone = || tone.next().expect("endless");
-    assert_eq!(
-        bench.tick(),
-        fade_in(&next_tone()),
-        "the very first frame comes after silence"
-    );
+    assert_eq!(bench.tick(), fade_in(&next_tone()), "the very first frame comes after silence");
     assert_eq!(bench.tick(), next_tone());
     assert_eq!(bench.on_air(), (Mode::Fallback, Source::Tone));
 
@@ -245,10 +227,7 @@ fn q3_a_sender_that_goes_is_grace_at_once_and_an_input_at_its_very_end_wins() {
         bench.router.open(InputId::Station);
         (0..3).for_each(|n| bench.station(&music(n)));
         bench.router.close(InputId::Station);
-        assert_eq!(
-            [bench.tick(), bench.tick(), bench.tick()],
-            [fade_in(&music(0)), music(1), music(2)]
-        );
+        assert_eq!([bench.tick(), bench.tick(), bench.tick()], [fade_in(&music(0)), music(1), music(2)]);
         assert_eq!(bench.tick(), fade_out(&reversed(&music(2))));
         assert_eq!(bench.on_air(), (Mode::Grace, Source::Silence));
         (1..200).for_each(|_| assert_eq!(bench.tick(), PumpFrame::SILENCE));
@@ -275,10 +254,7 @@ fn q3_without_grace_the_fallback_follows_at_once() {
 
 #[test]
 fn q1_the_box_starts_in_grace() {
-    let config = InputConfig {
-        start_in_grace: true,
-        ..config(GRACE_MS)
-    };
+    let config = InputConfig { start_in_grace: true, ..config(GRACE_MS) };
     let mut bench = Bench::new(&config, 440);
     (0..GRACE_TICKS).for_each(|_| assert_eq!(bench.tick(), PumpFrame::SILENCE));
     assert_eq!(bench.tick(), fade_in(&tones().next().expect("endless")));
@@ -356,10 +332,7 @@ fn q7_a_choice_by_hand_is_the_reason_and_can_be_taken_back() {
     assert_eq!(frames[5], crossfade(&music(5), &tone.next().expect("endless")));
     assert_eq!(frames[6], crossfade(&tone.next().expect("endless"), &music(6)));
     assert_eq!(frames[7], music(7));
-    assert_eq!(
-        Reason::from_u8(bench.stats.reason.load(Relaxed)),
-        Reason::StationPresent
-    );
+    assert_eq!(Reason::from_u8(bench.stats.reason.load(Relaxed)), Reason::StationPresent);
 }
 
 #[test]

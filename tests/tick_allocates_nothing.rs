@@ -51,9 +51,7 @@ fn a2_2000_ticks_through_every_mode_allocate_nothing() {
         forced: Arc::new(ForcedInput::default()),
     };
     let mut pump = AudioPump::new(&config, deps);
-    let frame = PumpFrame {
-        values: [1000; PUMP_FRAME_VALUES],
-    };
+    let frame = PumpFrame { values: [1000; PUMP_FRAME_VALUES] };
     let mut modes = [0u32; 3];
     for tick in 0..2000u64 {
         // The station sends for 60 ticks, misses one of seven, and goes, with and
@@ -76,10 +74,7 @@ fn a2_2000_ticks_through_every_mode_allocate_nothing() {
         modes[usize::from(stats.mode.load(std::sync::atomic::Ordering::Relaxed))] += 1;
     }
     assert_eq!(stats.ticks.get(), 2000);
-    assert!(
-        modes.iter().all(|ticks| *ticks > 50),
-        "every mode was on air: {modes:?}"
-    );
+    assert!(modes.iter().all(|ticks| *ticks > 50), "every mode was on air: {modes:?}");
     assert!(stats.underruns.get() > 50, "{}", stats.underruns.get());
     let changes = std::iter::from_fn(|| events.take()).collect::<Vec<_>>();
     let live = changes.iter().any(|event| event.to_string().contains("PROGRAM (live)"));

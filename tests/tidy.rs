@@ -20,17 +20,9 @@ fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            open.extend(
-                fs::read_dir(&path)
-                    .expect("folder")
-                    .map(|entry| entry.expect("entry").path()),
-            );
+            open.extend(fs::read_dir(&path).expect("folder").map(|entry| entry.expect("entry").path()));
         } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
-            let name = path
-                .strip_prefix(root())
-                .expect("inside")
-                .to_string_lossy()
-                .into_owned();
+            let name = path.strip_prefix(root()).expect("inside").to_string_lossy().into_owned();
             found.push((name, fs::read_to_string(&path).expect("text")));
         }
     }
@@ -46,11 +38,7 @@ fn rust_files() -> Vec<(String, String)> {
 
 /// A folder that is not there yet is as good as an empty one.
 fn present(folder: &str) -> &str {
-    if root().join(folder).exists() {
-        folder
-    } else {
-        "src/lib.rs"
-    }
+    if root().join(folder).exists() { folder } else { "src/lib.rs" }
 }
 
 /// The line without a comment; good enough for our own style.
@@ -64,9 +52,8 @@ fn check(rule: &str, offences: Vec<String>) {
 
 /// Lines of `files` where `bad` is true, as `path:line: text`.
 fn offences(files: &[(String, String)], bad: impl Fn(&str, &str) -> bool) -> Vec<String> {
-    let lines = files
-        .iter()
-        .flat_map(|(path, text)| text.lines().enumerate().map(move |(at, line)| (path, at + 1, line)));
+    let lines =
+        files.iter().flat_map(|(path, text)| text.lines().enumerate().map(move |(at, line)| (path, at + 1, line)));
     lines
         .filter(|(path, _, line)| bad(path, line))
         .map(|(path, at, line)| format!("{path}:{at}: {}", line.trim()))
@@ -79,9 +66,7 @@ fn unsafe_is_in_sys_only() {
     let word = ["un", "safe"].concat();
     let bad = |path: &str, line: &str| {
         let line = code(line);
-        let used = [" {", " fn", " impl", " extern"]
-            .iter()
-            .any(|after| line.contains(&format!("{word}{after}")));
+        let used = [" {", " fn", " impl", " extern"].iter().any(|after| line.contains(&format!("{word}{after}")));
         used && path.starts_with("src/") && !path.starts_with("src/sys/")
     };
     check("unsafe belongs to src/sys/", offences(&rust_files(), bad));
@@ -92,16 +77,8 @@ fn thread_names_fit_15_bytes() {
     let mut names = 0;
     let mut bad = Vec::new();
     for (path, text) in rust_files().iter().filter(|(path, _)| path.starts_with("src/")) {
-        for piece in text
-            .split("thread::spawn(")
-            .skip(1)
-            .chain(text.split("\n    spawn(").skip(1))
-        {
-            let Some(name) = piece
-                .trim_start()
-                .strip_prefix('"')
-                .and_then(|rest| rest.split('"').next())
-            else {
+        for piece in text.split("thread::spawn(").skip(1).chain(text.split("\n    spawn(").skip(1)) {
+            let Some(name) = piece.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
                 continue;
             };
             names += 1;
@@ -116,48 +93,21 @@ fn thread_names_fit_15_bytes() {
 
 #[test]
 fn nothing_is_left_to_do() {
-    let words = [
-        ["FIX", "ME"],
-        ["TO", "DO"],
-        ["XX", "X"],
-        ["todo", "!("],
-        ["unimplemented", "!("],
-    ]
-    .map(|parts| parts.concat());
-    let files = files(
-        &["src", "tests", "docs", "Makefile", "README.md"].map(present),
-        &[".rs", ".md", ".toml", "Makefile"],
-    );
-    check(
-        "leftovers",
-        offences(&files, |_, line| words.iter().any(|word| line.contains(word.as_str()))),
-    );
+    let words =
+        [["FIX", "ME"], ["TO", "DO"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]].map(|parts| parts.concat());
+    let files =
+        files(&["src", "tests", "docs", "Makefile", "README.md"].map(present), &[".rs", ".md", ".toml", "Makefile"]);
+    check("leftovers", offences(&files, |_, line| words.iter().any(|word| line.contains(word.as_str()))));
 }
 
 #[test]
 fn no_path_of_a_machine() {
     let paths = [["/ho", "me/"], ["/wo", "rk/"], ["/ro", "ot/"], ["/Us", "ers/"]].map(|parts| parts.concat());
-    let folders = [
-        "src",
-        "tests",
-        "benches",
-        "docs",
-        "scripts",
-        "systemd",
-        "board",
-        "buildroot",
-        "fuzz/fuzz_targets",
-    ];
-    let mut all: Vec<&str> = folders
-        .into_iter()
-        .filter(|folder| root().join(folder).exists())
-        .collect();
+    let folders = ["src", "tests", "benches", "docs", "scripts", "systemd", "board", "buildroot", "fuzz/fuzz_targets"];
+    let mut all: Vec<&str> = folders.into_iter().filter(|folder| root().join(folder).exists()).collect();
     all.extend(["Makefile", "README.md", "Cargo.toml", ".ci/run"]);
     let files = files(&all, &[""]);
-    check(
-        "paths of a machine",
-        offences(&files, |_, line| paths.iter().any(|path| line.contains(path.as_str()))),
-    );
+    check("paths of a machine", offences(&files, |_, line| paths.iter().any(|path| line.contains(path.as_str()))));
 }
 
 #[test]
@@ -166,10 +116,7 @@ fn files_hold_one_subject() {
         let lines = text.lines().count();
         (lines > LINES_MAX).then(|| format!("{path}: {lines} lines"))
     };
-    check(
-        "a file has at most 700 lines",
-        rust_files().into_iter().filter_map(long).collect(),
-    );
+    check("a file has at most 700 lines", rust_files().into_iter().filter_map(long).collect());
 }
 
 #[test]
@@ -179,10 +126,7 @@ fn every_file_of_the_library_is_reached() {
     while let Some(path) = open.pop() {
         let text = fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         let parent = path.trim_end_matches(".rs");
-        let folder = ["/mod", "/lib"]
-            .iter()
-            .find_map(|end| parent.strip_suffix(end))
-            .unwrap_or(parent);
+        let folder = ["/mod", "/lib"].iter().find_map(|end| parent.strip_suffix(end)).unwrap_or(parent);
         for line in text.lines() {
             let words: Vec<&str> = code(line).split_whitespace().collect();
             let name = match words.as_slice() {
@@ -201,29 +145,20 @@ fn every_file_of_the_library_is_reached() {
     let lost = |(path, _): (String, String)| {
         (path.starts_with("src/") && !path.starts_with("src/bin/") && !reached.contains(&path)).then_some(path)
     };
-    check(
-        "reached by no mod line",
-        rust_files().into_iter().filter_map(lost).collect(),
-    );
+    check("reached by no mod line", rust_files().into_iter().filter_map(lost).collect());
 }
 
 #[test]
 fn every_module_says_what_it_does() {
     let silent = |(path, text): (String, String)| (!text.starts_with("//!")).then_some(path);
-    check(
-        "a file starts with //! and its subject",
-        rust_files().into_iter().filter_map(silent).collect(),
-    );
+    check("a file starts with //! and its subject", rust_files().into_iter().filter_map(silent).collect());
 }
 
 #[test]
 fn the_shipped_configuration_is_the_defaults_and_has_every_key() {
     let path = root().join("docs/tower.toml");
     let text = fs::read_to_string(&path).expect("docs/tower.toml");
-    let sources = Sources {
-        file: Some((path, text)),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some((path, text)), ..Sources::default() };
     let layers = Layers::read(&sources);
     assert!(layers.errors.is_empty(), "{:?}", layers.errors);
     let defaults = Layers::defaults();
@@ -243,27 +178,12 @@ fn every_key_is_documented_as_it_is() {
     let text = fs::read_to_string(root().join("docs/configuration.md")).expect("docs/configuration.md");
     for key in KEYS {
         let (table, name) = key.table_and_name();
-        let section = text
-            .split("\n## ")
-            .find(|section| section.starts_with(&format!("`[{table}]`")))
-            .unwrap_or("");
-        let variable = key
-            .env
-            .map_or_else(|| "no variable".to_owned(), |env| format!("`{env}`"));
-        let head = format!(
-            "- **`{name}`** = *{}* (`{}`), {variable}.\n",
-            key.kind.type_name(),
-            key.default
-        );
-        assert!(
-            section.contains(&head),
-            "docs/configuration.md lacks in [{table}]:\n{head}"
-        );
+        let section = text.split("\n## ").find(|section| section.starts_with(&format!("`[{table}]`"))).unwrap_or("");
+        let variable = key.env.map_or_else(|| "no variable".to_owned(), |env| format!("`{env}`"));
+        let head = format!("- **`{name}`** = *{}* (`{}`), {variable}.\n", key.kind.type_name(), key.default);
+        assert!(section.contains(&head), "docs/configuration.md lacks in [{table}]:\n{head}");
         let body = format!("{head}  {}. Allowed: {}.\n", key.meaning, key.kind.allowed());
-        assert!(
-            section.contains(&body),
-            "docs/configuration.md lacks in [{table}]:\n{body}"
-        );
+        assert!(section.contains(&body), "docs/configuration.md lacks in [{table}]:\n{body}");
     }
 }
 
@@ -283,15 +203,7 @@ fn licences_of_dependencies_are_permissive() {
         "CC0-1.0",
     ];
     let output = std::process::Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}|{l}",
-        ])
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p}|{l}"])
         .current_dir(root())
         .output()
         .expect("cargo");
@@ -303,9 +215,7 @@ fn licences_of_dependencies_are_permissive() {
         let (_, licence) = line.rsplit_once('|').unwrap_or(("", ""));
         let licence = licence.replace(['/', '(', ')'], " ").replace(" *", "");
         // "A OR B": one that we take is enough. "A AND B": both count.
-        !licence
-            .split(" AND ")
-            .all(|either| either.split_whitespace().any(|word| allowed.contains(&word)))
+        !licence.split(" AND ").all(|either| either.split_whitespace().any(|word| allowed.contains(&word)))
     });
     check("licences", refused.map(|line| (*line).to_owned()).collect());
 }

@@ -230,10 +230,7 @@ impl<P> HttpConnectionManager<P> {
         };
         let phase = &mut self.phases[listener.phase];
         phase.swap_remove(listener.place);
-        if let Some(moved) = phase
-            .get(listener.place)
-            .and_then(|moved| self.listeners.get_mut(*moved))
-        {
+        if let Some(moved) = phase.get(listener.place).and_then(|moved| self.listeners.get_mut(*moved)) {
             moved.place = listener.place;
         }
         self.unacknowledged -= listener.unacknowledged;
@@ -301,11 +298,7 @@ impl<P> Listener<P> {
         }
         let (first, wrapped) = ring.slices(self.cursor, self.cursor + bytes_max);
         for part in [first, wrapped] {
-            let sent = if part.is_empty() {
-                0
-            } else {
-                send_now(&self.socket, part)?
-            };
+            let sent = if part.is_empty() { 0 } else { send_now(&self.socket, part)? };
             self.cursor += sent as u64;
             self.count_sent(sent);
             if sent < part.len() {
@@ -341,20 +334,12 @@ impl<P> Listener<P> {
 /// So near the oldest byte, a listener counts as overtaken: until its next turn the
 /// ring moves on by a batch, and the rest of a begun frame must still be there for a skip.
 fn overtaking_margin(ring: &OnAirRing) -> u64 {
-    if ring.oldest() == 0 {
-        0
-    } else {
-        2 * BATCH_FRAMES * ring.frame_bytes() as u64
-    }
+    if ring.oldest() == 0 { 0 } else { 2 * BATCH_FRAMES * ring.frame_bytes() as u64 }
 }
 
 fn send_now(socket: &OwnedFd, bytes: &[u8]) -> nix::Result<usize> {
     loop {
-        match send(
-            socket.as_fd().as_raw_fd(),
-            bytes,
-            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-        ) {
+        match send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Err(Errno::EINTR) => {}
             // No room, or no memory for it just now: its next turn will tell.
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => return Ok(0),

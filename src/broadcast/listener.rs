@@ -115,31 +115,16 @@ mod tests {
     /// 16 bytes a millisecond, as at 128 kbit/s.
     const BYTE: u64 = 62_500 << 10;
     const MS: u64 = 1_000_000;
-    const BOUND: Bound = Bound {
-        bytes: 96_000,
-        timeout_ns: 250 * MS,
-        byte_ns_times_1024: BYTE,
-    };
+    const BOUND: Bound = Bound { bytes: 96_000, timeout_ns: 250 * MS, byte_ns_times_1024: BYTE };
 
     fn seen(unsent: u64, sent: u64, unacknowledged: u64) -> Seen {
-        Seen {
-            unsent,
-            sent,
-            unacknowledged,
-            overtaken: false,
-        }
+        Seen { unsent, sent, unacknowledged, overtaken: false }
     }
 
     #[test]
     fn h3_the_rule_as_a_table() {
-        let over = |since_ms: u64, acknowledged| Pace {
-            acknowledged,
-            over_since_ns: Some(since_ms * MS),
-        };
-        let within = |acknowledged| Pace {
-            acknowledged,
-            over_since_ns: None,
-        };
+        let over = |since_ms: u64, acknowledged| Pace { acknowledged, over_since_ns: Some(since_ms * MS) };
+        let within = |acknowledged| Pace { acknowledged, over_since_ns: None };
         let at = 10_000;
         let table = [
             // before, what is seen at 10 s, act, after
@@ -153,12 +138,7 @@ mod tests {
             (over(9751, 50), seen(3984, 96_050, 96_000), Act::Wait, over(9751, 50)),
             (over(9750, 50), seen(4000, 96_050, 96_000), Act::Slow, over(9750, 50)),
             // One byte acknowledged, and it has 250 ms more.
-            (
-                over(9750, 50),
-                seen(4000, 96_050, 95_999),
-                Act::Send(1),
-                over(10_000, 51),
-            ),
+            (over(9750, 50), seen(4000, 96_050, 95_999), Act::Send(1), over(10_000, 51)),
             // Below the bound again.
             (over(9990, 50), seen(160, 96_050, 90_000), Act::Send(160), within(6050)),
             // A kernel that takes nothing more counts too: unsent bytes are lag.
@@ -173,10 +153,7 @@ mod tests {
 
     #[test]
     fn h3_overtaken_is_slow_whatever_else_is_seen() {
-        let seen = Seen {
-            overtaken: true,
-            ..seen(240_000, 500_000, 10)
-        };
+        let seen = Seen { overtaken: true, ..seen(240_000, 500_000, 10) };
         assert_eq!(Pace::default().step(seen, BOUND, 0), Act::Slow);
     }
 
@@ -196,10 +173,7 @@ mod tests {
                     false
                 })
                 .expect("slow at last");
-            assert!(
-                (6250..6250 + 144).contains(&slow_ms),
-                "{slow_ms} ms at phase {phase_ms}"
-            );
+            assert!((6250..6250 + 144).contains(&slow_ms), "{slow_ms} ms at phase {phase_ms}");
         }
     }
 

@@ -59,9 +59,7 @@ impl<P> Broadcaster<P> {
         self.clock.set_aired(to.saturating_sub(self.clock.lag_frames()));
         self.stats.frames_on_air.add(to - from);
         if let Some(last_ns) = self.last_frame_ns {
-            self.stats
-                .worst_gap_ms
-                .raise(now_ns.saturating_sub(last_ns) / 1_000_000);
+            self.stats.worst_gap_ms.raise(now_ns.saturating_sub(last_ns) / 1_000_000);
         }
         self.last_frame_ns = Some(now_ns);
         // After a long sleep each phase has one turn, not many.

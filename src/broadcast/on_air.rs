@@ -22,11 +22,7 @@ impl OnAirRing {
     /// If `frame_bytes` is 0: the encoder's filler sets it, and is never empty.
     pub fn new(frame_bytes: usize) -> Self {
         assert!(frame_bytes > 0, "a frame holds at least 1 byte");
-        Self {
-            bytes: vec![0; ON_AIR.frames_max * frame_bytes].into(),
-            frame_bytes,
-            head: 0,
-        }
+        Self { bytes: vec![0; ON_AIR.frames_max * frame_bytes].into(), frame_bytes, head: 0 }
     }
 
     /// Puts a frame on air; the oldest one leaves. A frame of another length is

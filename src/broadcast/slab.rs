@@ -16,10 +16,7 @@ struct Place<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self {
-            places: Vec::new(),
-            free: Vec::new(),
-        }
+        Self { places: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -37,10 +34,7 @@ impl<T> Slab<T> {
         let key = self.next_key();
         match self.free.pop() {
             Some(index) => self.places[index as usize].value = Some(value),
-            None => self.places.push(Place {
-                tenant: 0,
-                value: Some(value),
-            }),
+            None => self.places.push(Place { tenant: 0, value: Some(value) }),
         }
         key
     }

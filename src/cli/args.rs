@@ -231,11 +231,7 @@ fn probe(parser: &mut Parser) -> Result<Command, ArgsError> {
         Ok(ms @ 1..=600_000) => Ok(ms),
         _ => Err(ArgsError::ProbeTimeout(text)),
     });
-    Ok(Command::Probe(ProbeArgs {
-        source,
-        timeout_ms: timeout_ms.transpose()?,
-        config,
-    }))
+    Ok(Command::Probe(ProbeArgs { source, timeout_ms: timeout_ms.transpose()?, config }))
 }
 
 #[cfg(test)]
@@ -248,21 +244,10 @@ mod tests {
 
     #[test]
     fn arguments_become_commands() {
-        let set = ConfigArgs {
-            file: Some("f.toml".into()),
-            set: vec!["http.port=1".into(), "log.level=debug".into()],
-        };
-        let probe = |source, timeout_ms| {
-            Command::Probe(ProbeArgs {
-                source,
-                timeout_ms,
-                config: ConfigArgs::default(),
-            })
-        };
-        let status = |url: Option<&str>| Command::Status {
-            url: url.map(str::to_owned),
-            config: ConfigArgs::default(),
-        };
+        let set = ConfigArgs { file: Some("f.toml".into()), set: vec!["http.port=1".into(), "log.level=debug".into()] };
+        let probe =
+            |source, timeout_ms| Command::Probe(ProbeArgs { source, timeout_ms, config: ConfigArgs::default() });
+        let status = |url: Option<&str>| Command::Status { url: url.map(str::to_owned), config: ConfigArgs::default() };
         let table = [
             ("", Command::Help(Topic::Tower)),
             ("--help", Command::Help(Topic::Tower)),
@@ -270,18 +255,12 @@ mod tests {
             ("run --version", Command::Version),
             ("probe -h", Command::Help(Topic::Probe)),
             ("run", Command::Run(ConfigArgs::default())),
-            (
-                "run --config f.toml --set http.port=1 --set=log.level=debug",
-                Command::Run(set),
-            ),
+            ("run --config f.toml --set http.port=1 --set=log.level=debug", Command::Run(set)),
             ("config --check f.toml", Command::CheckFile("f.toml".into())),
             ("status", status(None)),
             ("status --url http://radio.local", status(Some("http://radio.local"))),
             ("probe --silence", probe(ProbeSource::Silence, None)),
-            (
-                "probe --file a.mp3 --timeout-ms 9",
-                probe(ProbeSource::File("a.mp3".into()), Some(9)),
-            ),
+            ("probe --file a.mp3 --timeout-ms 9", probe(ProbeSource::File("a.mp3".into()), Some(9))),
         ];
         for (line, command) in table {
             assert_eq!(parsed(line), Ok(command), "tower {line}");

@@ -66,8 +66,7 @@ fn frames(config: &TowerConfig, source: &ProbeSource) -> Result<Vec<PumpFrame>, 
             (0..FRAMES).map(|_| tone.next_frame()).collect()
         }
         ProbeSource::File(file) => {
-            let seconds_max = usize::try_from(FALLBACK_FILE_SEC_MAX).unwrap_or(usize::MAX);
-            let pcm = decode_whole(&config.encoder.ffmpeg, file, seconds_max, &EventFd::new()?)?;
+            let pcm = decode_whole(&config.encoder.ffmpeg, file, FALLBACK_FILE_SEC_MAX, &EventFd::new()?)?;
             let frames: Vec<PumpFrame> = pcm.chunks(PUMP_FRAME_VALUES).take(FRAMES).map(padded).collect();
             if frames.len() < 2 {
                 return Err(ProbeFailure::Empty(file.clone()));

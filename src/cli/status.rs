@@ -65,10 +65,7 @@ pub fn status(url: &str) -> Result<(String, Exit), StatusError> {
             let exit = if healthy { Exit::Ok } else { Exit::Failure };
             Ok((summary(base, &status, healthy, health.as_ref()), exit))
         }
-        _ => Err(StatusError::NotATower {
-            url: base.to_owned(),
-            status: status_code,
-        }),
+        _ => Err(StatusError::NotATower { url: base.to_owned(), status: status_code }),
     }
 }
 
@@ -87,18 +84,10 @@ fn agent() -> Agent {
 
 /// The HTTP status, and the body if it is JSON.
 fn get(agent: &Agent, url: &str) -> Result<(u16, Option<Value>), StatusError> {
-    let no_answer = |source| StatusError::NoAnswer {
-        url: url.to_owned(),
-        source,
-    };
+    let no_answer = |source| StatusError::NoAnswer { url: url.to_owned(), source };
     let mut response = agent.get(url).call().map_err(no_answer)?;
     let limit = u64::try_from(WEB_REPLY_BYTES_MAX).unwrap_or(u64::MAX);
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(limit)
-        .read_to_vec()
-        .map_err(no_answer)?;
+    let body = response.body_mut().with_config().limit(limit).read_to_vec().map_err(no_answer)?;
     Ok((response.status().as_u16(), serde_json::from_slice(&body).ok()))
 }
 
@@ -106,19 +95,12 @@ fn get(agent: &Agent, url: &str) -> Result<(u16, Option<Value>), StatusError> {
 fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> String {
     let at = |pointer: &str| word(status.pointer(pointer));
     let mut out = String::new();
-    let health = if healthy {
-        "healthy".to_owned()
-    } else {
-        format!("NOT HEALTHY: {}", reasons(health))
-    };
+    let health = if healthy { "healthy".to_owned() } else { format!("NOT HEALTHY: {}", reasons(health)) };
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{url}  {health}");
     let _ = writeln!(out, "on air     {}, {} ({})", at("/mode"), at("/source"), at("/reason"));
     if let Some(title) = status["title"].as_str() {
-        let artist = status["artist"]
-            .as_str()
-            .map(|artist| format!("{artist}: "))
-            .unwrap_or_default();
+        let artist = status["artist"].as_str().map(|artist| format!("{artist}: ")).unwrap_or_default();
         let _ = writeln!(out, "title      {}", plain(&format!("{artist}{title}")));
     }
     let _ = writeln!(
@@ -172,16 +154,11 @@ fn word(value: Option<&Value>) -> String {
 
 /// Texts come from outside: a title must not steer the terminal.
 fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .take(200)
-        .collect()
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }
 
 fn reasons(health: Option<&Value>) -> String {
-    let list = health
-        .and_then(|health| health.get("reasons"))
-        .and_then(Value::as_array);
+    let list = health.and_then(|health| health.get("reasons")).and_then(Value::as_array);
     let reasons: Vec<String> = list.into_iter().flatten().map(|reason| word(Some(reason))).collect();
     match health.and_then(|health| health.get("error")) {
         Some(error) if reasons.is_empty() => word(Some(error)),

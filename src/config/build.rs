@@ -30,11 +30,7 @@ impl TowerConfig {
         let config = build(&layers, places);
         let conflicts = conflicts(&config, &layers);
         layers.errors.extend(conflicts);
-        if layers.errors.is_empty() {
-            Ok((config, layers))
-        } else {
-            Err(ConfigErrors(layers.errors))
-        }
+        if layers.errors.is_empty() { Ok((config, layers)) } else { Err(ConfigErrors(layers.errors)) }
     }
 }
 
@@ -48,11 +44,7 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
             max_clients_per_address: integer(layers, "http.max_clients_per_address"),
             client_timeout_ms: integer(layers, "http.client_timeout_ms"),
             backlog_sec: integer(layers, "http.backlog_sec"),
-            slow: if text(layers, "http.slow") == "skip" {
-                Slow::Skip
-            } else {
-                Slow::Drop
-            },
+            slow: if text(layers, "http.slow") == "skip" { Slow::Skip } else { Slow::Drop },
         },
         ingest: IngestConfig {
             socket: places.resolve(text(layers, "ingest.socket")),
@@ -169,20 +161,14 @@ fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
         u64::try_from(encoder.mp3_buffer_frames).unwrap_or(u64::MAX) >= needed,
         "encoder.mp3_buffer_frames",
         "encoder.cushion_ms",
-        format!(
-            "a cushion of {} ms waits in it; allowed is {needed} or more",
-            encoder.cushion_ms
-        ),
+        format!("a cushion of {} ms waits in it; allowed is {needed} or more", encoder.cushion_ms),
     );
     let input = &config.input;
     check(
         input.preroll_frames < input.buffer_frames,
         "input.preroll_frames",
         "input.buffer_frames",
-        format!(
-            "must be less than input.buffer_frames = {}, or no input is ever present",
-            input.buffer_frames
-        ),
+        format!("must be less than input.buffer_frames = {}, or no input is ever present", input.buffer_frames),
     );
     let sockets = [
         ("ingest.socket", &config.ingest.socket),
@@ -205,25 +191,10 @@ fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
         "web.sock is the name of the private socket beside it; choose another name".into(),
     );
     let taken = [&control.socket, &control.web_socket];
-    let why = || {
-        format!(
-            "is taken by the control plane: {} and {}",
-            control.socket.display(),
-            control.web_socket.display()
-        )
-    };
-    check(
-        !taken.contains(&&config.ingest.socket),
-        "ingest.socket",
-        "control.socket",
-        why(),
-    );
+    let why =
+        || format!("is taken by the control plane: {} and {}", control.socket.display(), control.web_socket.display());
+    check(!taken.contains(&&config.ingest.socket), "ingest.socket", "control.socket", why());
     check(!taken.contains(&&config.log.file), "log.file", "control.socket", why());
-    check(
-        config.log.file != config.ingest.socket,
-        "log.file",
-        "ingest.socket",
-        "is the socket that takes PCM".into(),
-    );
+    check(config.log.file != config.ingest.socket, "log.file", "ingest.socket", "is the socket that takes PCM".into());
     found
 }

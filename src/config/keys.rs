@@ -33,13 +33,7 @@ impl Key {
 
 const fn key(path: &'static str, env: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
     let env = if env.is_empty() { None } else { Some(env) };
-    Key {
-        path,
-        env,
-        kind,
-        default,
-        meaning,
-    }
+    Key { path, env, kind, default, meaning }
 }
 
 const fn integer(min: u64, max: u64) -> Kind {
@@ -107,12 +101,10 @@ pub fn nearest(wrong: &str) -> Option<&'static str> {
     let name_of = |path: &'static str| path.split_once('.').map_or(path, |(_, name)| name);
     let name = wrong.rsplit_once('.').map_or(wrong, |(_, name)| name);
     let same_name = || KEYS.iter().map(|key| key.path).find(|path| name_of(path) == name);
-    pick(wrong, KEYS.iter().map(|key| key.path))
-        .or_else(same_name)
-        .or_else(|| {
-            let near = pick(name, KEYS.iter().map(|key| name_of(key.path)))?;
-            KEYS.iter().map(|key| key.path).find(|path| name_of(path) == near)
-        })
+    pick(wrong, KEYS.iter().map(|key| key.path)).or_else(same_name).or_else(|| {
+        let near = pick(name, KEYS.iter().map(|key| name_of(key.path)))?;
+        KEYS.iter().map(|key| key.path).find(|path| name_of(path) == near)
+    })
 }
 
 /// The table that somebody who wrote `wrong` may have meant.

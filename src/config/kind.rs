@@ -198,25 +198,19 @@ impl Kind {
                 let word = words.iter().find(|word| word.eq_ignore_ascii_case(text))?;
                 Some(Value::Text((*word).to_owned()))
             }
-            Self::Text { bytes_max } => read_line(raw, bytes_max)
-                .filter(|line| !line.trim().is_empty())
-                .map(Value::Text),
+            Self::Text { bytes_max } => {
+                read_line(raw, bytes_max).filter(|line| !line.trim().is_empty()).map(Value::Text)
+            }
             Self::Address => {
                 let text = raw.text()?;
-                text.parse::<IpAddr>()
-                    .ok()
-                    .map(|address| Value::Text(address.to_string()))
+                text.parse::<IpAddr>().ok().map(|address| Value::Text(address.to_string()))
             }
-            Self::File { none } => read_line(raw, PATH_BYTES_MAX)
-                .filter(|path| none || !path.is_empty())
-                .map(Value::Text),
-            Self::Place => read_line(raw, PATH_BYTES_MAX)
-                .filter(|path| is_place(path))
-                .map(Value::Text),
+            Self::File { none } => {
+                read_line(raw, PATH_BYTES_MAX).filter(|path| none || !path.is_empty()).map(Value::Text)
+            }
+            Self::Place => read_line(raw, PATH_BYTES_MAX).filter(|path| is_place(path)).map(Value::Text),
             Self::Millis { min, max } => read_waits(raw, min, max).map(Value::Integers),
-            Self::Hosts => read_texts(raw, is_host)
-                .filter(|hosts| hosts.len() <= HOSTS_MAX)
-                .map(Value::Texts),
+            Self::Hosts => read_texts(raw, is_host).filter(|hosts| hosts.len() <= HOSTS_MAX).map(Value::Texts),
             Self::Inputs => read_inputs(raw).map(Value::Texts),
         }
     }
@@ -287,9 +281,7 @@ fn read_seconds(raw: &Raw, max: u64) -> Option<u64> {
         _ => return None,
     };
     let bound = std::time::Duration::from_secs(max);
-    let time = std::time::Duration::try_from_secs_f64(seconds.max(0.0))
-        .ok()
-        .filter(|time| *time <= bound)?;
+    let time = std::time::Duration::try_from_secs_f64(seconds.max(0.0)).ok().filter(|time| *time <= bound)?;
     u64::try_from(time.as_micros().div_ceil(1000)).ok()
 }
 
@@ -298,10 +290,8 @@ fn read_bitrate(raw: &Raw) -> Option<u64> {
         Raw::Integer(_) => raw.unsigned()?,
         _ => {
             let text = raw.text()?.to_ascii_lowercase();
-            let digits = ["kbit/s", "kbps", "kbit", "k"]
-                .iter()
-                .find_map(|unit| text.strip_suffix(unit))
-                .unwrap_or(&text);
+            let digits =
+                ["kbit/s", "kbps", "kbit", "k"].iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(&text);
             digits.trim_end().parse().ok()?
         }
     };
@@ -320,20 +310,14 @@ fn is_place(path: &str) -> bool {
 }
 
 fn read_waits(raw: &Raw, min: u64, max: u64) -> Option<Vec<u64>> {
-    let waits: Option<Vec<u64>> = raw
-        .items()?
-        .iter()
-        .map(|item| item.unsigned().filter(|wait| (min..=max).contains(wait)))
-        .collect();
+    let waits: Option<Vec<u64>> =
+        raw.items()?.iter().map(|item| item.unsigned().filter(|wait| (min..=max).contains(wait))).collect();
     waits.filter(|waits| (1..=WAITS_MAX).contains(&waits.len()))
 }
 
 fn read_texts(raw: &Raw, good: fn(&str) -> bool) -> Option<Vec<String>> {
     let items = raw.items()?;
-    items
-        .iter()
-        .map(|item| item.text().filter(|text| good(text)).map(str::to_owned))
-        .collect()
+    items.iter().map(|item| item.text().filter(|text| good(text)).map(str::to_owned)).collect()
 }
 
 fn is_host(name: &str) -> bool {

@@ -55,11 +55,7 @@ impl Layers {
                 origin: Origin::Default,
             }
         });
-        Self {
-            settings: settings.collect(),
-            errors: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { settings: settings.collect(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// All layers, the later over the earlier.
@@ -95,9 +91,7 @@ impl Layers {
 
     /// A value of this key was refused, so the one it has now was not meant.
     pub fn is_doubtful(&self, path: &str) -> bool {
-        self.errors
-            .iter()
-            .any(|error| matches!(error, ConfigError::BadValue { key, .. } if *key == path))
+        self.errors.iter().any(|error| matches!(error, ConfigError::BadValue { key, .. } if *key == path))
     }
 
     fn read_file(&mut self, path: &Path, text: &str) {
@@ -123,8 +117,7 @@ impl Layers {
                 DeValue::Table(keys) if is_table(name.get_ref()) => {
                     let table = name.get_ref();
                     values.extend(
-                        keys.iter()
-                            .map(|(key, value)| (key.span().start, format!("{table}.{}", key.get_ref()), value)),
+                        keys.iter().map(|(key, value)| (key.span().start, format!("{table}.{}", key.get_ref()), value)),
                     );
                 }
                 DeValue::Table(_) => self.errors.push(ConfigError::UnknownTable {
@@ -132,10 +125,9 @@ impl Layers {
                     name: name.get_ref().escape_debug().to_string(),
                     nearest: nearest_table(name.get_ref()),
                 }),
-                _ if is_table(name.get_ref()) => self.errors.push(ConfigError::NotATable {
-                    origin: origin(at),
-                    name: name.get_ref().to_string(),
-                }),
+                _ if is_table(name.get_ref()) => {
+                    self.errors.push(ConfigError::NotATable { origin: origin(at), name: name.get_ref().to_string() })
+                }
                 _ => values.push((at, name.get_ref().to_string(), value)),
             }
         }
@@ -154,13 +146,8 @@ impl Layers {
             Some(_) if value.is_empty() => {}
             Some(key) => self.put(key.path, &Raw::from_word(value), Origin::Environment(name.to_owned())),
             None => {
-                let meant = nearest_env(name)
-                    .map(|near| format!("; did you mean {near}?"))
-                    .unwrap_or_default();
-                self.warnings.push(format!(
-                    "environment {}: not a variable of the tower{meant}",
-                    name.escape_debug()
-                ));
+                let meant = nearest_env(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                self.warnings.push(format!("environment {}: not a variable of the tower{meant}", name.escape_debug()));
             }
         }
     }
@@ -170,9 +157,7 @@ impl Layers {
             Some((key, value)) if !key.trim().is_empty() => {
                 self.put(key.trim(), &Raw::from_word(value.trim()), Origin::Set);
             }
-            _ => self.errors.push(ConfigError::BadSet {
-                argument: argument.escape_debug().to_string(),
-            }),
+            _ => self.errors.push(ConfigError::BadSet { argument: argument.escape_debug().to_string() }),
         }
     }
 

@@ -36,11 +36,7 @@ pub struct Loaded {
 pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors> {
     let system = Path::new(SYSTEM_FILE);
     let file = file.or_else(|| system.exists().then_some(system));
-    let mut sources = Sources {
-        environment: environment(),
-        set: set.to_vec(),
-        ..Sources::default()
-    };
+    let mut sources = Sources { environment: environment(), set: set.to_vec(), ..Sources::default() };
     let unreadable = match file.map(read_file).transpose() {
         Ok(read) => {
             sources.file = read;
@@ -50,11 +46,7 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors>
     };
     let read = TowerConfig::from_sources(&sources, &Places::find());
     match (unreadable, read) {
-        (None, Ok((config, layers))) => Ok(Loaded {
-            config,
-            layers,
-            file: file.map(Path::to_owned),
-        }),
+        (None, Ok((config, layers))) => Ok(Loaded { config, layers, file: file.map(Path::to_owned) }),
         (None, Err(errors)) => Err(errors),
         (Some(error), Ok(_)) => Err(ConfigErrors(vec![error])),
         (Some(error), Err(mut errors)) => {
@@ -69,10 +61,8 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors>
 /// # Errors
 /// Everything that is wrong.
 pub fn check_file(file: &Path) -> Result<Layers, ConfigErrors> {
-    let sources = Sources {
-        file: Some(read_file(file).map_err(|error| ConfigErrors(vec![error]))?),
-        ..Sources::default()
-    };
+    let sources =
+        Sources { file: Some(read_file(file).map_err(|error| ConfigErrors(vec![error]))?), ..Sources::default() };
     TowerConfig::from_sources(&sources, &Places::find()).map(|(_, layers)| layers)
 }
 
@@ -90,15 +80,10 @@ pub fn prepare(config: &TowerConfig) -> Result<(), PlaceError> {
 }
 
 fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable {
-        path: path.to_owned(),
-        why,
-    };
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_owned(), why };
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?
-            .take(CONFIG_FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)?;
+        File::open(path)?.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|error| unreadable(error.to_string()))?;
@@ -106,10 +91,8 @@ fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
         return Err(unreadable(format!("longer than {CONFIG_FILE_BYTES_MAX} bytes")));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let line =
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         unreadable(format!("line {line} is not UTF-8"))
     })?;
     Ok((path.to_owned(), text))

@@ -82,20 +82,13 @@ impl Places {
             Some(folder) => folder.join("retrowaves"),
             None => probed.temporary.join(format!("retrowaves-{}", probed.uid)),
         };
-        let log = if probed.system_log {
-            SYSTEM_LOG.into()
-        } else {
-            runtime.clone()
-        };
+        let log = if probed.system_log { SYSTEM_LOG.into() } else { runtime.clone() };
         Self { runtime, log }
     }
 
     /// Everything in one folder, for tests and for a tower that is told where to live.
     pub fn in_folder(folder: &Path) -> Self {
-        Self {
-            runtime: folder.to_owned(),
-            log: folder.to_owned(),
-        }
+        Self { runtime: folder.to_owned(), log: folder.to_owned() }
     }
 
     /// `path` with `{runtime}/` or `{log}/` at its start replaced.
@@ -136,10 +129,7 @@ fn is_writable_folder(path: &Path) -> bool {
 /// # Errors
 /// When it cannot be made, is no folder, or is somebody else's.
 pub fn make_runtime_folder(path: &Path) -> Result<(), PlaceError> {
-    let unusable = |source| PlaceError::Unusable {
-        path: path.to_owned(),
-        source,
-    };
+    let unusable = |source| PlaceError::Unusable { path: path.to_owned(), source };
     let is_system = path == Path::new(SYSTEM_RUNTIME);
     let mode = if is_system { 0o750 } else { 0o700 };
     match fs::DirBuilder::new().mode(mode).create(path) {
@@ -156,11 +146,7 @@ pub fn make_runtime_folder(path: &Path) -> Result<(), PlaceError> {
     }
     let uid = geteuid().as_raw();
     if found.uid() != uid {
-        return Err(PlaceError::NotOurs {
-            path: path.to_owned(),
-            owner: found.uid(),
-            uid,
-        });
+        return Err(PlaceError::NotOurs { path: path.to_owned(), owner: found.uid(), uid });
     }
     if found.mode() & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
@@ -173,13 +159,7 @@ mod tests {
     use super::*;
 
     fn probed() -> Probed {
-        Probed {
-            uid: 1000,
-            system_runtime: false,
-            user_runtime: None,
-            temporary: "/tmp".into(),
-            system_log: false,
-        }
+        Probed { uid: 1000, system_runtime: false, user_runtime: None, temporary: "/tmp".into(), system_log: false }
     }
 
     #[test]
@@ -187,23 +167,12 @@ mod tests {
         let user = Some(PathBuf::from("/run/user/1000"));
         let rows = [
             (true, user.clone(), true, "/run/retrowaves", "/var/log/retrowaves"),
-            (
-                false,
-                user.clone(),
-                false,
-                "/run/user/1000/retrowaves",
-                "/run/user/1000/retrowaves",
-            ),
+            (false, user.clone(), false, "/run/user/1000/retrowaves", "/run/user/1000/retrowaves"),
             (false, None, false, "/tmp/retrowaves-1000", "/tmp/retrowaves-1000"),
             (true, user, false, "/run/retrowaves", "/run/retrowaves"),
         ];
         for (system_runtime, user_runtime, system_log, runtime, log) in rows {
-            let places = Places::choose(&Probed {
-                system_runtime,
-                user_runtime,
-                system_log,
-                ..probed()
-            });
+            let places = Places::choose(&Probed { system_runtime, user_runtime, system_log, ..probed() });
             assert_eq!((places.runtime, places.log), (runtime.into(), log.into()));
         }
     }
@@ -230,10 +199,7 @@ mod tests {
         std::os::unix::fs::symlink(&folder, &link).expect("link");
         assert!(matches!(make_runtime_folder(&link), Err(PlaceError::NotAFolder { .. })));
         let nowhere = base.join("missing").join("below");
-        assert!(matches!(
-            make_runtime_folder(&nowhere),
-            Err(PlaceError::Unusable { .. })
-        ));
+        assert!(matches!(make_runtime_folder(&nowhere), Err(PlaceError::Unusable { .. })));
         if geteuid().is_root() {
             std::os::unix::fs::chown(&folder, Some(12_345), None).expect("chown");
             let error = make_runtime_folder(&folder).expect_err("somebody else's");

@@ -80,18 +80,11 @@ pub fn judge(notes: &[Note]) -> Health {
         if last.frames_heard == first.frames_heard {
             reasons.push("no frame could be read back from the stream".into());
         }
-        count(
-            &mut reasons,
-            last.faults - first.faults,
-            "gaps in the stream as read back",
-        );
+        count(&mut reasons, last.faults - first.faults, "gaps in the stream as read back");
     } else {
         reasons.push("not watched yet".into());
     }
-    Health {
-        healthy: reasons.is_empty(),
-        reasons,
-    }
+    Health { healthy: reasons.is_empty(), reasons }
 }
 
 fn count(reasons: &mut Vec<String>, n: u64, what: &str) {
@@ -121,13 +114,7 @@ const LOOKED_AT_BYTES: usize = HEADER_BYTES + 2;
 impl StreamCheck {
     /// A stream whose frames have `frame_bytes` each.
     pub fn new(frame_bytes: usize) -> Self {
-        Self {
-            frame_bytes,
-            class: None,
-            begun: Vec::with_capacity(frame_bytes),
-            frames: 0,
-            faults: 0,
-        }
+        Self { frame_bytes, class: None, begun: Vec::with_capacity(frame_bytes), frames: 0, faults: 0 }
     }
 
     /// A connection begins: at a frame header.
@@ -290,10 +277,7 @@ impl Monitor {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 #[cfg(test)]
@@ -316,13 +300,7 @@ mod tests {
 
     #[test]
     fn k2_healthy_is_ten_seconds_in_which_nothing_was_wrong() {
-        assert_eq!(
-            judge(&well(10)),
-            Health {
-                healthy: true,
-                reasons: vec![]
-            }
-        );
+        assert_eq!(judge(&well(10)), Health { healthy: true, reasons: vec![] });
     }
 
     #[test]
@@ -332,23 +310,11 @@ mod tests {
             (|notes| notes.truncate(4), "watched for 3 of 10 seconds"),
             (Vec::clear, "not watched yet"),
             (|notes| notes[5].ticks = notes[4].ticks, "ticks did not advance"),
-            (
-                |notes| notes[3].encoder = EncoderState::Degraded,
-                "the encoder was DEGRADED",
-            ),
-            (
-                |notes| notes[0].encoder = EncoderState::Booting,
-                "the encoder was BOOTING",
-            ),
+            (|notes| notes[3].encoder = EncoderState::Degraded, "the encoder was DEGRADED"),
+            (|notes| notes[0].encoder = EncoderState::Booting, "the encoder was BOOTING"),
             (|notes| notes[10].failures = 3, "1 failures of the encoder"),
-            (
-                |notes| notes[10].fillers = 37,
-                "7 fillers on air in the last 10 seconds",
-            ),
-            (
-                |notes| notes.iter_mut().for_each(|n| n.frames_heard = 5),
-                "no frame could be read back",
-            ),
+            (|notes| notes[10].fillers = 37, "7 fillers on air in the last 10 seconds"),
+            (|notes| notes.iter_mut().for_each(|n| n.frames_heard = 5), "no frame could be read back"),
             (|notes| notes[10].faults = 2, "1 gaps in the stream"),
         ];
         for (spoil, part) in table {

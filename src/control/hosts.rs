@@ -33,9 +33,7 @@ impl HostRules {
     /// True for an allowed `Host`, with or without a port.
     pub fn allows_host(&self, host: &str) -> bool {
         if let Some(rest) = host.strip_prefix('[') {
-            return rest
-                .split_once(']')
-                .is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
+            return rest.split_once(']').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
         }
         let name = host.split(':').next().unwrap_or("").trim_end_matches('.');
         let name = name.to_ascii_lowercase();
@@ -44,9 +42,7 @@ impl HostRules {
 
     /// True for an `Origin` that is a page of this tower.
     pub fn allows_origin(&self, origin: &str) -> bool {
-        let host = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         host.is_some_and(|host| self.allows_host(host))
     }
 }
@@ -74,14 +70,7 @@ mod tests {
             assert!(rules.allows_host(host), "{host}");
             assert!(rules.allows_origin(&format!("http://{host}")), "{host}");
         }
-        for host in [
-            "",
-            "evil.example",
-            "radio.local.evil.example",
-            "localhost.evil",
-            "[evil]",
-            "school.example",
-        ] {
+        for host in ["", "evil.example", "radio.local.evil.example", "localhost.evil", "[evil]", "school.example"] {
             assert!(!rules.allows_host(host), "{host}");
         }
         assert!(!rules.allows_origin("null") && !rules.allows_origin("file://localhost"));

@@ -48,16 +48,8 @@ pub fn parse(body: &[u8]) -> Result<StationEvent, String> {
         Some(_) => return Err("metadata is not an object; send {\"title\": …, \"artist\": …}".into()),
     };
     let plays = event_type.ends_with("_playing");
-    let playing = plays.then(|| NowPlaying {
-        title: text(metadata, "title"),
-        artist: text(metadata, "artist"),
-    });
-    Ok(StationEvent {
-        at_frame: at_frame(&event)?,
-        event_type,
-        playing,
-        event,
-    })
+    let playing = plays.then(|| NowPlaying { title: text(metadata, "title"), artist: text(metadata, "artist") });
+    Ok(StationEvent { at_frame: at_frame(&event)?, event_type, playing, event })
 }
 
 fn event_type(event: &Map<String, Value>) -> Result<String, String> {
@@ -74,9 +66,7 @@ fn at_frame(event: &Map<String, Value>) -> Result<Option<u64>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {
             Some(frame) => Ok(Some(frame)),
-            None => Err(format!(
-                "at_frame {value} is not a count of frames; leave it out for now"
-            )),
+            None => Err(format!("at_frame {value} is not a count of frames; leave it out for now")),
         },
     }
 }
@@ -99,15 +89,9 @@ mod tests {
             {"title":"A\u0000\r\nB\u001b[31m","artist":" C ","album":"D","year":1999}}"#;
         let event = parse(body.as_bytes()).expect("an event");
         let playing = event.playing.expect("it plays");
-        assert_eq!(
-            (playing.title.as_deref(), playing.artist.as_deref()),
-            (Some("AB[31m"), Some("C"))
-        );
+        assert_eq!((playing.title.as_deref(), playing.artist.as_deref()), (Some("AB[31m"), Some("C")));
         assert_eq!(event.at_frame, Some(9));
-        assert_eq!(
-            event.event["metadata"]["title"], "A\u{0}\r\nB\u{1b}[31m",
-            "passed on unaltered"
-        );
+        assert_eq!(event.event["metadata"]["title"], "A\u{0}\r\nB\u{1b}[31m", "passed on unaltered");
 
         let event = parse(br#"{"event_type":"segment_playing","metadata":{}}"#).expect("an event");
         assert_eq!((event.playing, event.at_frame), (Some(NowPlaying::default()), None));
@@ -122,23 +106,11 @@ mod tests {
             (b"\xff", "not JSON"),
             (b"[]", "not a JSON object"),
             (b"{}", "event_type is missing; it is one of station_startup"),
-            (
-                br#"{"event_type":"song_ended"}"#,
-                "\"song_ended\" is unknown; it is one of",
-            ),
+            (br#"{"event_type":"song_ended"}"#, "\"song_ended\" is unknown; it is one of"),
             (br#"{"event_type":7}"#, "event_type 7 is unknown"),
-            (
-                br#"{"event_type":"song_playing","metadata":[]}"#,
-                "metadata is not an object",
-            ),
-            (
-                br#"{"event_type":"song_playing","at_frame":-1}"#,
-                "at_frame -1 is not a count",
-            ),
-            (
-                br#"{"event_type":"song_playing","at_frame":"9"}"#,
-                "at_frame \"9\" is not a count",
-            ),
+            (br#"{"event_type":"song_playing","metadata":[]}"#, "metadata is not an object"),
+            (br#"{"event_type":"song_playing","at_frame":-1}"#, "at_frame -1 is not a count"),
+            (br#"{"event_type":"song_playing","at_frame":"9"}"#, "at_frame \"9\" is not a count"),
         ];
         for (body, part) in table {
             let error = parse(body).expect_err("refused");

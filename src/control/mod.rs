@@ -89,21 +89,13 @@ pub(crate) struct Answer {
 impl Answer {
     fn json(status: u16, value: &impl serde::Serialize) -> Self {
         match serde_json::to_string(value) {
-            Ok(body) => Self {
-                status,
-                body: body + "\n",
-                allow: None,
-            },
+            Ok(body) => Self { status, body: body + "\n", allow: None },
             Err(error) => Self::error(500, &error.to_string()),
         }
     }
 
     fn error(status: u16, why: &str) -> Self {
-        Self {
-            status,
-            body: format!("{}\n", serde_json::json!({ "error": why })),
-            allow: None,
-        }
+        Self { status, body: format!("{}\n", serde_json::json!({ "error": why })), allow: None }
     }
 }
 
@@ -145,10 +137,7 @@ impl ControlPlane {
             Origin::Remote => false,
         };
         if !permitted {
-            return Answer::error(
-                403,
-                "events are taken from the control socket and from this machine only",
-            );
+            return Answer::error(403, "events are taken from the control socket and from this machine only");
         }
         if !asked.origin.is_none_or(|origin| self.hosts.allows_origin(origin)) {
             return Answer::error(403, "a page from elsewhere may not change anything here");
@@ -159,21 +148,14 @@ impl ControlPlane {
                 if let Some(playing) = event.playing {
                     *self.playing.lock().unwrap_or_else(PoisonError::into_inner) = playing;
                 }
-                Answer {
-                    status: 204,
-                    body: String::new(),
-                    allow: None,
-                }
+                Answer { status: 204, body: String::new(), allow: None }
             }
         }
     }
 }
 
 fn not_allowed(allow: &'static str) -> Answer {
-    Answer {
-        allow: Some(allow),
-        ..Answer::error(405, &format!("only {allow} is allowed here"))
-    }
+    Answer { allow: Some(allow), ..Answer::error(405, &format!("only {allow} is allowed here")) }
 }
 
 /// What the control plane needs of the tower.
@@ -211,18 +193,10 @@ pub fn start(deps: ControlDeps<'_>) -> Result<ControlHandle, ControlError> {
     };
     let web = Web::start(config.web_socket.clone(), plane, WEB_THREADS)?;
     match thread::spawn("tower:monitor", move || monitor.run()) {
-        Ok(monitor) => Ok(ControlHandle {
-            web,
-            monitor,
-            stop_monitor,
-            health,
-        }),
+        Ok(monitor) => Ok(ControlHandle { web, monitor, stop_monitor, health }),
         Err(source) => {
             web.stop();
-            Err(ControlError::Thread {
-                name: "tower:monitor",
-                source,
-            })
+            Err(ControlError::Thread { name: "tower:monitor", source })
         }
     }
 }

@@ -190,20 +190,13 @@ impl StatusSources {
             late_frames: stats.late_frames.get(),
             slow_frames: stats.slow_frames.get(),
             pcm_dropped: stats.pcm_dropped.get(),
-            recovery_ms: RecoveryStatus {
-                median: stats.recovery_ms.percentile(500),
-                worst: stats.recovery_ms.max(),
-            },
+            recovery_ms: RecoveryStatus { median: stats.recovery_ms.percentile(500), worst: stats.recovery_ms.max() },
         }
     }
 
     fn mp3_buffer(&self) -> Mp3BufferStatus {
         let stats = self.mp3.stats();
-        Mp3BufferStatus {
-            count: stats.count,
-            capacity: stats.capacity,
-            overflow_count: stats.overflow_count,
-        }
+        Mp3BufferStatus { count: stats.count, capacity: stats.capacity, overflow_count: stats.overflow_count }
     }
 
     fn listeners(&self) -> ListenersStatus {
@@ -253,11 +246,7 @@ mod tests {
 
     #[test]
     fn k1_the_buffer_is_five_figures() {
-        let stats = RingStats {
-            count: 25,
-            capacity: 100,
-            overflow_count: 7,
-        };
+        let stats = RingStats { count: 25, capacity: 100, overflow_count: 7 };
         assert_eq!(
             serde_json::to_string(&BufferStatus::of(stats)).expect("JSON"),
             r#"{"fill":25,"capacity":100,"count":25,"overflow_count":7,"ratio":0.25}"#

@@ -27,14 +27,7 @@ fn plane(loopback_may_change: bool) -> ControlPlane {
 }
 
 fn get(path: &str) -> Asked<'_> {
-    Asked {
-        method: "GET",
-        path,
-        from: Origin::Remote,
-        host: Some("radio.local:8000"),
-        origin: None,
-        body: b"",
-    }
+    Asked { method: "GET", path, from: Origin::Remote, host: Some("radio.local:8000"), origin: None, body: b"" }
 }
 
 fn json(answer: &Answer) -> serde_json::Value {
@@ -87,10 +80,7 @@ fn k2_status_has_everything_that_is_promised() {
     ] {
         assert!(status.pointer(pointer).is_some(), "{pointer} is missing");
     }
-    assert_eq!(
-        (&status["encoder"]["state"], &status["encoder"]["pid"]),
-        (&"STOPPED".into(), &serde_json::Value::Null)
-    );
+    assert_eq!((&status["encoder"]["state"], &status["encoder"]["pid"]), (&"STOPPED".into(), &serde_json::Value::Null));
 }
 
 #[test]
@@ -135,13 +125,7 @@ fn k3_who_may_send_events_as_a_table() {
     ];
     for (from, loopback, origin, status) in table {
         let plane = plane(loopback);
-        let answer = plane.answer(Asked {
-            method: "POST",
-            from,
-            origin,
-            body: event,
-            ..get("/tower/events/ingest")
-        });
+        let answer = plane.answer(Asked { method: "POST", from, origin, body: event, ..get("/tower/events/ingest") });
         assert_eq!(answer.status, status, "{from:?} {loopback} {origin:?}: {}", answer.body);
         let title = json(&plane.answer(get("/status")))["title"].clone();
         assert_eq!(title.as_str(), (status == 204).then_some("T"));
@@ -150,11 +134,7 @@ fn k3_who_may_send_events_as_a_table() {
 
 #[test]
 fn k4_a_foreign_host_name_is_refused_but_on_the_control_socket() {
-    let asked = |from, host| Asked {
-        from,
-        host,
-        ..get("/status")
-    };
+    let asked = |from, host| Asked { from, host, ..get("/status") };
     let table = [
         (Origin::Remote, Some("evil.example"), 403),
         (Origin::Loopback, Some("evil.example"), 403),
@@ -163,10 +143,6 @@ fn k4_a_foreign_host_name_is_refused_but_on_the_control_socket() {
         (Origin::Remote, None, 200), // HTTP/1.0: no browser
     ];
     for (from, host, status) in table {
-        assert_eq!(
-            plane(true).answer(asked(from, host)).status,
-            status,
-            "{from:?} {host:?}"
-        );
+        assert_eq!(plane(true).answer(asked(from, host)).status, status, "{from:?} {host:?}");
     }
 }

@@ -47,26 +47,15 @@ struct Serving {
 impl Web {
     pub(super) fn start(path: PathBuf, plane: ControlPlane, threads: usize) -> Result<Self, ControlError> {
         let current = Mutex::new(serve(&path)?);
-        let shared = Arc::new(Shared {
-            path,
-            plane,
-            current,
-            stopping: AtomicBool::new(false),
-        });
-        let mut web = Self {
-            shared,
-            threads: Vec::new(),
-        };
+        let shared = Arc::new(Shared { path, plane, current, stopping: AtomicBool::new(false) });
+        let mut web = Self { shared, threads: Vec::new() };
         for _ in 0..threads {
             let shared = web.shared.clone();
             match thread::spawn("tower:web", move || shared.run()) {
                 Ok(thread) => web.threads.push(thread),
                 Err(source) => {
                     web.stop();
-                    return Err(ControlError::Thread {
-                        name: "tower:web",
-                        source,
-                    });
+                    return Err(ControlError::Thread { name: "tower:web", source });
                 }
             }
         }
@@ -93,10 +82,7 @@ fn serve(path: &std::path::Path) -> Result<Serving, ControlError> {
     // tiny_http waits in accept.
     listener.set_nonblocking(false).map_err(failed)?;
     let server = Server::from_listener(listener, None).map_err(|error| ControlError::Server(error.to_string()))?;
-    Ok(Serving {
-        server: Arc::new(server),
-        _socket: socket,
-    })
+    Ok(Serving { server: Arc::new(server), _socket: socket })
 }
 
 impl Shared {
@@ -167,9 +153,8 @@ impl Shared {
 }
 
 fn response(answer: &Answer) -> Response<std::io::Cursor<Vec<u8>>> {
-    let mut response = Response::from_string(answer.body.clone())
-        .with_status_code(answer.status)
-        .with_chunked_threshold(usize::MAX);
+    let mut response =
+        Response::from_string(answer.body.clone()).with_status_code(answer.status).with_chunked_threshold(usize::MAX);
     let headers = [
         ("Content-Type", (!answer.body.is_empty()).then_some("application/json")),
         ("Cache-Control", Some("no-cache, no-store")),

@@ -140,10 +140,7 @@ impl Decoder {
     fn start(ffmpeg: &Path, file: &Path) -> Result<Self, DecodeError> {
         let mut command = command(ffmpeg, file);
         child::prepare(&mut command, NICE);
-        let not_started = |source| DecodeError::NotStarted {
-            program: ffmpeg.to_owned(),
-            source,
-        };
+        let not_started = |source| DecodeError::NotStarted { program: ffmpeg.to_owned(), source };
         let mut child = command.spawn().map_err(not_started)?;
         let (Some(stdout), stderr) = (child.stdout.take(), child.stderr.take()) else {
             return Err(not_started(io::Error::other("it has no output")));
@@ -219,8 +216,7 @@ impl Decoder {
         if let [low] = pairs.remainder() {
             self.odd = Some(*low);
         }
-        self.pcm
-            .extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+        self.pcm.extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
     }
 
     /// The child has closed its output: how it ended decides.
@@ -230,11 +226,7 @@ impl Decoder {
             self.read_words();
         }
         if !status.success() {
-            return Err(DecodeError::Failed {
-                file: self.file.clone(),
-                status,
-                words: one_line(&self.words),
-            });
+            return Err(DecodeError::Failed { file: self.file.clone(), status, words: one_line(&self.words) });
         }
         let mut pcm = std::mem::take(&mut self.pcm);
         pcm.truncate(pcm.len() / CHANNELS * CHANNELS);
@@ -331,17 +323,11 @@ mod tests {
     fn f2_refusals_say_what_and_why() {
         let scratch = Scratch::new();
         let error = decode(&scratch, "echo 'Invalid data found' >&2; exit 3").expect_err("failed");
-        assert!(
-            error.to_string().ends_with("(exit status: 3): Invalid data found"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("(exit status: 3): Invalid data found"), "{error}");
         assert!(matches!(decode(&scratch, "exit 0"), Err(DecodeError::Empty(_))));
         let error = decode(&scratch, "head -c 10000000 /dev/zero").expect_err("too long");
         assert!(error.to_string().contains("longer than 1 s"), "{error}");
-        assert!(matches!(
-            decode(&scratch, "exec >&-; exec sleep 60"),
-            Err(DecodeError::Hung(_))
-        ));
+        assert!(matches!(decode(&scratch, "exec >&-; exec sleep 60"), Err(DecodeError::Hung(_))));
         // 10 MB of words neither block nor fill anything.
         let error = decode(&scratch, "head -c 10000000 /dev/zero >&2; exit 1").expect_err("wordy");
         assert!(error.to_string().len() < 2 * DECODER_WORDS_BYTES_MAX);

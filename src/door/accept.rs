@@ -64,12 +64,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(now_ns: u64) -> Self {
-        Self {
-            rate: AcceptRate::new(now_ns),
-            reserve: reserve(),
-            paused_until_ns: 0,
-            left_in_turn: 0,
-        }
+        Self { rate: AcceptRate::new(now_ns), reserve: reserve(), paused_until_ns: 0, left_in_turn: 0 }
     }
 
     /// Between two looks at the tick.
@@ -121,8 +116,5 @@ fn reserve() -> Option<File> {
 
 fn is_exhaustion(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        errno,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
-    )
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS))
 }

@@ -120,12 +120,7 @@ pub struct Admission {
 impl Admission {
     /// Nobody is in.
     pub fn new(bounds: Bounds) -> Self {
-        Self {
-            bounds,
-            in_all: Counts::default(),
-            control_socket: Counts::default(),
-            by_address: HashMap::new(),
-        }
+        Self { bounds, in_all: Counts::default(), control_socket: Counts::default(), by_address: HashMap::new() }
     }
 
     /// What to do with a newcomer. Does not let it in: see `enter`.
@@ -144,10 +139,7 @@ impl Admission {
 
     /// Lets it in, headless.
     pub fn enter(&mut self, peer: Peer) -> Ticket {
-        let ticket = Ticket {
-            peer,
-            stage: Stage::Headless,
-        };
+        let ticket = Ticket { peer, stage: Stage::Headless };
         self.add(ticket);
         ticket
     }
@@ -238,10 +230,7 @@ pub struct AcceptRate {
 impl AcceptRate {
     /// A full bucket.
     pub fn new(now_ns: u64) -> Self {
-        Self {
-            tokens_times_1e9: FULL,
-            last_ns: now_ns,
-        }
+        Self { tokens_times_1e9: FULL, last_ns: now_ns }
     }
 
     /// True if one more may be accepted now.
@@ -268,11 +257,7 @@ mod tests {
     }
 
     fn admission() -> Admission {
-        Admission::new(Bounds {
-            listeners: 3,
-            per_address: 2,
-            connections: 1000,
-        })
+        Admission::new(Bounds { listeners: 3, per_address: 2, connections: 1000 })
     }
 
     fn enter_as(admission: &mut Admission, peer: Peer, stage: Stage) -> bool {
@@ -306,11 +291,7 @@ mod tests {
             ("127.0.0.1", false),
         ];
         for (address, allowed) in table {
-            assert_eq!(
-                enter_as(&mut admission, peer(address), Stage::Listener),
-                allowed,
-                "{address}"
-            );
+            assert_eq!(enter_as(&mut admission, peer(address), Stage::Listener), allowed, "{address}");
         }
         // The health monitor hears the stream whatever the crowd.
         assert!(enter_as(&mut admission, Peer::ControlSocket, Stage::Listener));
@@ -328,13 +309,9 @@ mod tests {
     #[test]
     fn h9_the_oldest_headless_connection_makes_room() {
         let mut admission = admission();
-        let tickets: Vec<_> = (0..limits::HEADLESS_PER_ADDRESS_MAX)
-            .map(|_| admission.enter(peer("10.0.0.1")))
-            .collect();
-        assert_eq!(
-            admission.newcomer(peer("10.0.0.1")),
-            Newcomer::InsteadOfOldest(Some(peer("10.0.0.1")))
-        );
+        let tickets: Vec<_> =
+            (0..limits::HEADLESS_PER_ADDRESS_MAX).map(|_| admission.enter(peer("10.0.0.1"))).collect();
+        assert_eq!(admission.newcomer(peer("10.0.0.1")), Newcomer::InsteadOfOldest(Some(peer("10.0.0.1"))));
         assert_eq!(admission.newcomer(peer("10.0.0.2")), Newcomer::Welcome);
         tickets.into_iter().for_each(|ticket| admission.leave(ticket));
         assert!(admission.by_address.is_empty(), "nobody is remembered who is not in");
@@ -347,11 +324,7 @@ mod tests {
 
     #[test]
     fn h9_without_descriptors_newcomers_are_refused() {
-        let mut admission = Admission::new(Bounds {
-            listeners: 9,
-            per_address: 9,
-            connections: 2,
-        });
+        let mut admission = Admission::new(Bounds { listeners: 9, per_address: 9, connections: 2 });
         let mut first = admission.enter(peer("10.0.0.1"));
         assert!(admission.advance(&mut first, Stage::Listener));
         let mut second = admission.enter(peer("10.0.0.2"));
@@ -365,9 +338,7 @@ mod tests {
     #[test]
     fn h9_control_slots_that_strangers_cannot_take() {
         let mut admission = admission();
-        let one = (0..100)
-            .filter(|_| enter_as(&mut admission, peer("10.0.0.1"), Stage::Control))
-            .count();
+        let one = (0..100).filter(|_| enter_as(&mut admission, peer("10.0.0.1"), Stage::Control)).count();
         assert_eq!(one, 32);
         let strangers = (0..100).filter(|_| enter_as(&mut admission, peer("10.0.0.2"), Stage::Control));
         assert_eq!(strangers.count(), 24);

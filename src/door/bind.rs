@@ -75,10 +75,7 @@ pub enum DoorError {
 }
 
 pub(super) fn refused(doing: &'static str) -> impl Fn(Errno) -> DoorError {
-    move |errno| DoorError::Refused {
-        doing,
-        source: errno.into(),
-    }
+    move |errno| DoorError::Refused { doing, source: errno.into() }
 }
 
 /// A door that is bound and not yet open: nothing is accepted before `start`.
@@ -97,10 +94,8 @@ impl Door {
     /// When the port, the address or the socket cannot be had.
     pub fn bind(config: &TowerConfig) -> Result<Self, DoorError> {
         let tcp = bind_tcp(&config.http)?;
-        let local = tcp.local_addr().map_err(|source| DoorError::Refused {
-            doing: "ask for the local address",
-            source,
-        })?;
+        let local =
+            tcp.local_addr().map_err(|source| DoorError::Refused { doing: "ask for the local address", source })?;
         Ok(Self {
             tcp,
             control: unix_socket::bind(&config.control.socket, CONTROL_SOCKET_MODE)?,
@@ -130,9 +125,7 @@ fn bind_tcp(http: &HttpConfig) -> Result<TcpListener, DoorError> {
 
 fn resolve(http: &HttpConfig) -> Result<SocketAddr, DoorError> {
     let host = http.host.trim_start_matches('[').trim_end_matches(']');
-    let mut found = (host, http.port)
-        .to_socket_addrs()
-        .map_err(|_| DoorError::Host(http.host.clone()))?;
+    let mut found = (host, http.port).to_socket_addrs().map_err(|_| DoorError::Host(http.host.clone()))?;
     found.next().ok_or_else(|| DoorError::Host(http.host.clone()))
 }
 
@@ -211,11 +204,7 @@ mod tests {
 
     fn http(host: &str, port: u16) -> HttpConfig {
         let config = TowerConfig::with_runtime_dir(std::path::Path::new("/nowhere"));
-        HttpConfig {
-            host: host.into(),
-            port,
-            ..config.http
-        }
+        HttpConfig { host: host.into(), port, ..config.http }
     }
 
     #[test]
@@ -227,11 +216,7 @@ mod tests {
         ];
         for (free, listeners, connections) in table {
             let bounds = bounds(&http("::", 8000), free);
-            assert_eq!(
-                (bounds.listeners, bounds.connections),
-                (listeners, connections),
-                "{free}"
-            );
+            assert_eq!((bounds.listeners, bounds.connections), (listeners, connections), "{free}");
         }
     }
 
@@ -251,10 +236,7 @@ mod tests {
         let taken = bind_tcp(&http("127.0.0.1", 0)).expect("bound");
         let port = taken.local_addr().expect("address").port();
         let error = bind_tcp(&http("127.0.0.1", port)).expect_err("in use").to_string();
-        assert!(
-            error.contains(&format!("port {port}")) && error.contains("TOWER_PORT"),
-            "{error}"
-        );
+        assert!(error.contains(&format!("port {port}")) && error.contains("TOWER_PORT"), "{error}");
         for host in ["192.0.2.1", "no such name"] {
             let error = bind_tcp(&http(host, 0)).expect_err("foreign").to_string();
             assert!(error.contains(host), "{error}");

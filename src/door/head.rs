@@ -129,10 +129,7 @@ fn refusal(error: httparse::Error) -> BadHead {
 
 /// Path and query. A whole URL, as a proxy would send, is cut to its path.
 fn target(target: &str) -> Result<(String, Option<String>), BadHead> {
-    let refused = BadHead {
-        status: 400,
-        why: "the request target is not a path of printable ASCII characters",
-    };
+    let refused = BadHead { status: 400, why: "the request target is not a path of printable ASCII characters" };
     if !target.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(refused);
     }
@@ -171,10 +168,7 @@ fn take_header(
             *content_length = Some(bytes);
         }
         "transfer-encoding" => {
-            return Err(BadHead {
-                status: 411,
-                why: "Transfer-Encoding is not taken; send a Content-Length",
-            });
+            return Err(BadHead { status: 411, why: "Transfer-Encoding is not taken; send a Content-Length" });
         }
         "expect" => request.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
         "forwarded" | "via" | "x-real-ip" => request.forwarded = true,
@@ -200,10 +194,9 @@ fn body_length(value: &[u8]) -> Result<usize, BadHead> {
     }
     // All digits: what does not fit is too large.
     let bytes = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-    bytes.filter(|bytes| *bytes <= BODY_BYTES_MAX).ok_or(BadHead {
-        status: 413,
-        why: "the request body is longer than 65536 bytes",
-    })
+    bytes
+        .filter(|bytes| *bytes <= BODY_BYTES_MAX)
+        .ok_or(BadHead { status: 413, why: "the request body is longer than 65536 bytes" })
 }
 
 #[cfg(test)]
@@ -223,17 +216,11 @@ mod tests {
     #[test]
     fn h7_what_players_send_is_understood() {
         let request = complete("GET /stream?t=1#x HTTP/1.1\r\nhOsT: radio.local:8000\r\nRange: bytes=0-1\r\n\r\n");
-        assert_eq!(
-            (request.path.as_str(), request.query.as_deref()),
-            ("/stream", Some("t=1"))
-        );
+        assert_eq!((request.path.as_str(), request.query.as_deref()), ("/stream", Some("t=1")));
         assert_eq!((request.host.as_deref(), request.minor), (Some("radio.local:8000"), 1));
         // Small radios: LF only, 1.0, no Host.
         let request = complete("GET /;stream.mp3 HTTP/1.0\nIcy-MetaData:1\n\n");
-        assert_eq!(
-            (request.path.as_str(), request.minor, request.host),
-            ("/;stream.mp3", 0, None)
-        );
+        assert_eq!((request.path.as_str(), request.minor, request.host), ("/;stream.mp3", 0, None));
         let request = complete("GET http://radio:8000/listen HTTP/1.1\r\nHost: radio:8000\r\n\r\n");
         assert_eq!(request.path, "/listen");
         assert_eq!(complete("GET http://radio HTTP/1.0\r\n\r\n").path, "/");
@@ -285,16 +272,9 @@ mod tests {
 
     #[test]
     fn h9_a_head_in_single_bytes_is_the_same_head() {
-        for head in [
-            "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "\r\n\r\nGET /a HTTP/1.0\nA: b\n\n",
-        ] {
+        for head in ["GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\nGET /a HTTP/1.0\nA: b\n\n"] {
             for cut in 1..head.len() {
-                assert_eq!(
-                    parse(&head.as_bytes()[..cut], cut - 1),
-                    Parsed::Incomplete,
-                    "{cut} of {head:?}"
-                );
+                assert_eq!(parse(&head.as_bytes()[..cut], cut - 1), Parsed::Incomplete, "{cut} of {head:?}");
             }
             assert!(matches!(parse(head.as_bytes(), head.len() - 1), Parsed::Complete(_, len) if len == head.len()));
         }
@@ -302,17 +282,8 @@ mod tests {
 
     #[test]
     fn k3_proxies_leave_their_mark() {
-        for header in [
-            "Forwarded: for=a",
-            "Via: 1.1 b",
-            "X-Forwarded-For: c",
-            "x-forwarded-proto: d",
-            "X-Real-IP: e",
-        ] {
-            assert!(
-                complete(&format!("GET / HTTP/1.1\r\n{header}\r\n\r\n")).forwarded,
-                "{header}"
-            );
+        for header in ["Forwarded: for=a", "Via: 1.1 b", "X-Forwarded-For: c", "x-forwarded-proto: d", "X-Real-IP: e"] {
+            assert!(complete(&format!("GET / HTTP/1.1\r\n{header}\r\n\r\n")).forwarded, "{header}");
         }
         assert!(!complete("GET / HTTP/1.1\r\nHost: a\r\nX-Forward: b\r\n\r\n").forwarded);
     }

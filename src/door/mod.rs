@@ -78,19 +78,9 @@ impl Door {
     pub fn start(self, deps: DoorDeps<'_>) -> Result<DoorHandle, DoorError> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let stop = Arc::new(EventFd::from_value_and_flags(0, flags).map_err(refused("make an eventfd"))?);
-        let broadcaster = Broadcaster::new(
-            &deps.config.http,
-            deps.clock.clone(),
-            deps.outlet,
-            deps.listeners.clone(),
-        );
-        let inside = Inside {
-            clock: deps.clock,
-            broadcaster,
-            router: deps.router,
-            stats: deps.listeners,
-            stop: stop.clone(),
-        };
+        let broadcaster = Broadcaster::new(&deps.config.http, deps.clock.clone(), deps.outlet, deps.listeners.clone());
+        let inside =
+            Inside { clock: deps.clock, broadcaster, router: deps.router, stats: deps.listeners, stop: stop.clone() };
         let local = self.local_addr();
         let doorkeeper = Doorkeeper::new(self, deps.config, inside)?;
         let thread = thread::spawn("tower:http", move || {
@@ -99,10 +89,7 @@ impl Door {
             }
             doorkeeper.run();
         })
-        .map_err(|source| DoorError::Refused {
-            doing: "start the thread tower:http",
-            source,
-        })?;
+        .map_err(|source| DoorError::Refused { doing: "start the thread tower:http", source })?;
         Ok(DoorHandle { stop, thread, local })
     }
 }

@@ -92,8 +92,7 @@ fn is_authority(host: &str) -> bool {
     let name_ok = if host.starts_with('[') {
         name.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
     };
     let port_ok = port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
     !name.is_empty() && name.len() <= 253 && name_ok && port_ok && !host.ends_with(':')
@@ -113,10 +112,7 @@ mod tests {
         for (playlist, line) in [
             (Playlist::M3u, "\r\nhttp://radio.local:8000/stream\r\n"),
             (Playlist::Pls, "\r\nFile1=http://radio.local:8000/stream\r\n"),
-            (
-                Playlist::Xspf,
-                "<location>http://radio.local:8000/stream</location><title>R &amp; B &lt;1&gt;</title>",
-            ),
+            (Playlist::Xspf, "<location>http://radio.local:8000/stream</location><title>R &amp; B &lt;1&gt;</title>"),
         ] {
             let text = text(playlist, Some("radio.local:8000"));
             assert!(text.contains(line), "{text}");

@@ -43,10 +43,7 @@ impl Origin {
 
     /// Back from the header. What is not known is remote.
     pub fn from_name(name: &str) -> Self {
-        [Self::ControlSocket, Self::Loopback]
-            .into_iter()
-            .find(|origin| origin.name() == name)
-            .unwrap_or(Self::Remote)
+        [Self::ControlSocket, Self::Loopback].into_iter().find(|origin| origin.name() == name).unwrap_or(Self::Remote)
     }
 }
 
@@ -119,28 +116,16 @@ impl Relay {
     /// # Errors
     /// When it cannot be reached.
     pub fn start(address: &UnixAddr, request: Vec<u8>) -> nix::Result<Self> {
-        let socket = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
+        let socket =
+            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
         connect(socket.as_raw_fd(), address)?;
-        Ok(Self {
-            socket,
-            request,
-            reply: Vec::new(),
-        })
+        Ok(Self { socket, request, reply: Vec::new() })
     }
 
     /// Writes and reads as much as can be done now. `scratch` is the reader's buffer.
     pub fn step(&mut self, scratch: &mut [u8]) -> Progress {
         while !self.request.is_empty() {
-            match send(
-                self.socket.as_raw_fd(),
-                &self.request,
-                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            ) {
+            match send(self.socket.as_raw_fd(), &self.request, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
                 Ok(sent) => drop(self.request.drain(..sent)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
@@ -190,10 +175,7 @@ mod tests {
     fn h7_h8_a_reply_is_passed_on_in_the_clients_version() {
         let reply = b"HTTP/1.0 200 OK\r\nServer: x\r\nContent-Type: a/b\r\nConnection: keep-alive\r\n\r\nbody";
         let passed = String::from_utf8(passed_on(reply, 1).expect("a reply")).expect("text");
-        assert!(
-            passed.starts_with("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n"),
-            "{passed}"
-        );
+        assert!(passed.starts_with("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n"), "{passed}");
         assert!(passed.ends_with("\r\nConnection: close\r\n\r\nbody") && !passed.contains("keep-alive"));
         assert!(passed_on(reply, 0).expect("a reply").starts_with(b"HTTP/1.0 200"));
         assert_eq!(passed_on(b"garbage", 1), None);

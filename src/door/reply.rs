@@ -12,29 +12,17 @@ pub struct Reply {
 impl Reply {
     /// A reply with a body.
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: vec![("Content-Type", content_type.to_owned())],
-            body: body.into(),
-        }
+        Self { status, headers: vec![("Content-Type", content_type.to_owned())], body: body.into() }
     }
 
     /// `{"error": why}` (K4).
     pub fn error(status: u16, why: &str) -> Self {
-        Self::new(
-            status,
-            "application/json",
-            format!("{}\n", serde_json::json!({ "error": why })),
-        )
+        Self::new(status, "application/json", format!("{}\n", serde_json::json!({ "error": why })))
     }
 
     /// No body.
     pub fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// One more header.
@@ -139,10 +127,7 @@ mod tests {
             let head = String::from_utf8(stream_head(minor, "Schule\r\nX: y", 128)).expect("text");
             assert!(head.starts_with(&format!("HTTP/1.{minor} 200 OK\r\n")) && head.ends_with("\r\n\r\n"));
             assert!(head.contains("Connection: close\r\n") && head.contains("icy-br: 128\r\n"));
-            assert!(
-                head.contains("icy-name: SchuleX: y\r\n"),
-                "no header can be smuggled in: {head}"
-            );
+            assert!(head.contains("icy-name: SchuleX: y\r\n"), "no header can be smuggled in: {head}");
             assert!(!head.to_lowercase().contains("content-length") && !head.contains("chunked"));
         }
     }
@@ -156,9 +141,6 @@ mod tests {
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
         let json: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(json["error"], "a \"quote\"");
-        assert!(
-            Reply::error(400, "x").to_bytes(1, true).ends_with(b"\r\n\r\n"),
-            "HEAD has no body"
-        );
+        assert!(Reply::error(400, "x").to_bytes(1, true).ends_with(b"\r\n\r\n"), "HEAD has no body");
     }
 }

@@ -44,11 +44,7 @@ pub fn route(request: &Request) -> Route {
         };
     }
     if request.path == "/tower/buffer" {
-        return if READING.contains(&method) {
-            Route::Buffer
-        } else {
-            not_allowed("GET, HEAD")
-        };
+        return if READING.contains(&method) { Route::Buffer } else { not_allowed("GET, HEAD") };
     }
     if request.minor >= 1 && request.host.is_none() {
         return Route::Refuse(Reply::error(400, "an HTTP/1.1 request needs a Host header"));
@@ -68,13 +64,7 @@ mod tests {
     use super::*;
 
     fn request(method: &str, path: &str) -> Request {
-        Request {
-            method: method.into(),
-            path: path.into(),
-            minor: 1,
-            host: Some("radio".into()),
-            ..Request::default()
-        }
+        Request { method: method.into(), path: path.into(), minor: 1, host: Some("radio".into()), ..Request::default() }
     }
 
     #[test]
@@ -107,10 +97,7 @@ mod tests {
                 panic!("{path}");
             };
             let text = String::from_utf8(reply.to_bytes(1, false)).expect("text");
-            assert!(
-                text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD"),
-                "{text}"
-            );
+            assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD"), "{text}");
         }
     }
 

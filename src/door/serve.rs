@@ -104,10 +104,7 @@ impl Doorkeeper {
             .control
             .listener()
             .try_clone()
-            .map_err(|source| DoorError::Refused {
-                doing: "duplicate the control socket",
-                source,
-            })?;
+            .map_err(|source| DoorError::Refused { doing: "duplicate the control socket", source })?;
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         let add = |fd: &dyn AsFd, kind| epoll.add(fd.as_fd(), EpollEvent::new(edge, token(kind, 0)));
         add(&inside.clock.wake_fd(), Kind::Tick)
@@ -119,14 +116,8 @@ impl Doorkeeper {
         let now_ns = now_ns();
         Ok(Self {
             epoll,
-            tcp: Entrance {
-                listener: door.tcp,
-                waiting: true,
-            },
-            control: Entrance {
-                listener: control,
-                waiting: true,
-            },
+            tcp: Entrance { listener: door.tcp, waiting: true },
+            control: Entrance { listener: control, waiting: true },
             _control_socket: door.control,
             accepting: Pace::new(now_ns),
             admission: Admission::new(door.bounds),
@@ -200,9 +191,7 @@ impl Doorkeeper {
         self.accepting.new_turn();
         loop {
             let now_ns = now_ns();
-            let mut came = self
-                .accepting
-                .accept(&self.control.listener, &mut self.control.waiting, now_ns);
+            let mut came = self.accepting.accept(&self.control.listener, &mut self.control.waiting, now_ns);
             if matches!(came, Came::Nobody) {
                 came = self.accepting.accept(&self.tcp.listener, &mut self.tcp.waiting, now_ns);
             }
@@ -311,9 +300,7 @@ impl Doorkeeper {
         };
         // HUP and ERR are always told; nothing else of a listener is of interest.
         let listener = token(Kind::Listener, self.broadcaster.connections().next_key());
-        let watched = self
-            .epoll
-            .modify(&visitor.socket, &mut EpollEvent::new(EpollFlags::EPOLLET, listener));
+        let watched = self.epoll.modify(&visitor.socket, &mut EpollEvent::new(EpollFlags::EPOLLET, listener));
         if watched.is_err() {
             return self.admission.leave(visitor.ticket);
         }
@@ -360,10 +347,7 @@ impl Doorkeeper {
         match (started, self.visitors.get_mut(key)) {
             (Ok(relay), Some(visitor)) => {
                 visitor.deadline_ns = now_ns() + WEB_REPLY_DEADLINE_MS * MS;
-                visitor.doing = Doing::Relaying {
-                    relay,
-                    to: ReplyTo::of(request),
-                };
+                visitor.doing = Doing::Relaying { relay, to: ReplyTo::of(request) };
             }
             (Err(errno), _) => {
                 log::warn!("the control plane cannot be reached: {errno}");
@@ -381,8 +365,7 @@ impl Doorkeeper {
         drop(spare.map_err(|_| Errno::EMFILE)?);
         let relay = Relay::start(&self.web, request)?;
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        self.epoll
-            .add(&relay, EpollEvent::new(flags, token(Kind::Relay, key)))?;
+        self.epoll.add(&relay, EpollEvent::new(flags, token(Kind::Relay, key)))?;
         Ok(relay)
     }
 
@@ -411,11 +394,7 @@ impl Doorkeeper {
         };
         // A request that holds a control slot keeps it until its reply is out.
         if visitor.ticket.stage() == Stage::Headless && !self.admission.advance(&mut visitor.ticket, Stage::Leaving) {
-            let _ = send(
-                visitor.socket.as_raw_fd(),
-                &bytes,
-                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            );
+            let _ = send(visitor.socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
             return self.remove(key, false);
         }
         visitor.deadline_ns = now_ns() + DRIP_DEADLINE_MS * MS;

@@ -52,20 +52,14 @@ pub(super) struct ReplyTo {
 
 impl ReplyTo {
     pub(super) fn of(request: &Request) -> Self {
-        Self {
-            minor: request.minor,
-            head_only: request.method == "HEAD",
-        }
+        Self { minor: request.minor, head_only: request.method == "HEAD" }
     }
 }
 
 /// To a request that could not be read.
 impl Default for ReplyTo {
     fn default() -> Self {
-        Self {
-            minor: 1,
-            head_only: false,
-        }
+        Self { minor: 1, head_only: false }
     }
 }
 
@@ -165,11 +159,7 @@ fn read_body(socket: &OwnedFd, request: &Request, bytes: &mut Vec<u8>, scratch: 
 /// True when everything is sent.
 fn send_all(socket: &OwnedFd, bytes: &[u8], sent: &mut usize) -> Option<bool> {
     while *sent < bytes.len() {
-        match send(
-            socket.as_raw_fd(),
-            &bytes[*sent..],
-            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-        ) {
+        match send(socket.as_raw_fd(), &bytes[*sent..], MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Ok(n) => *sent += n,
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => return Some(false),

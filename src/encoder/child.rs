@@ -151,8 +151,7 @@ impl Child {
 
     /// When the child will have stalled, unless a frame comes.
     pub fn stalled_at_ms(&self, stall_ms: u64) -> Option<u64> {
-        self.owing_since_ms
-            .map(|since| since.max(self.last_frame_ms) + stall_ms)
+        self.owing_since_ms.map(|since| since.max(self.last_frame_ms) + stall_ms)
     }
 
     /// Writes one frame, whole or not at all.

@@ -55,9 +55,7 @@ impl EncoderCommand {
     /// next start leaves it out.
     pub fn learn_from(&self, stderr_line: &str) -> bool {
         let refused = stderr_line.contains("frame_size")
-            && ["Unrecognized option", "not found", "Error splitting"]
-                .iter()
-                .any(|w| stderr_line.contains(w));
+            && ["Unrecognized option", "not found", "Error splitting"].iter().any(|w| stderr_line.contains(w));
         refused && !self.without_frame_size.swap(true, Relaxed)
     }
 
@@ -77,11 +75,7 @@ impl EncoderCommand {
              -write_xing 0 -id3v2_version 0 -flush_packets 1 -f mp3 pipe:1",
             self.bitrate_kbps
         );
-        input
-            .split_whitespace()
-            .chain(output.split_whitespace())
-            .map(str::to_owned)
-            .collect()
+        input.split_whitespace().chain(output.split_whitespace()).map(str::to_owned).collect()
     }
 }
 

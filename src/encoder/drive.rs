@@ -155,31 +155,17 @@ impl Drive {
 
     /// Milliseconds to the next thing that is due without an event.
     fn timeout(&self) -> EpollTimeout {
-        let stall = self
-            .children
-            .active
-            .as_ref()
-            .filter(|_| self.is_running())
-            .and_then(|c| c.stalled_at_ms(self.stall_ms));
-        let dying = self
-            .children
-            .dying
-            .iter()
-            .map(|d| d.kill_at_ms.unwrap_or(d.forget_at_ms))
-            .min();
+        let stall =
+            self.children.active.as_ref().filter(|_| self.is_running()).and_then(|c| c.stalled_at_ms(self.stall_ms));
+        let dying = self.children.dying.iter().map(|d| d.kill_at_ms.unwrap_or(d.forget_at_ms)).min();
         let spare = match &self.children.spare {
             Some(spare) if spare.frames_out() == 0 => Some(spare.last_frame_ms() + self.startup_timeout_ms),
             None if self.children.spare_wanted.is_none() => self.keeper.due_ms(),
             _ => None,
         };
-        let due = [self.supervisor.deadline_ms(), stall, dying, spare]
-            .into_iter()
-            .flatten()
-            .min();
+        let due = [self.supervisor.deadline_ms(), stall, dying, spare].into_iter().flatten().min();
         let wait_ms = due.map(|due| due.saturating_sub(now_ms()));
-        wait_ms.map_or(EpollTimeout::NONE, |ms| {
-            EpollTimeout::try_from(ms.min(60_000)).unwrap_or(EpollTimeout::ZERO)
-        })
+        wait_ms.map_or(EpollTimeout::NONE, |ms| EpollTimeout::try_from(ms.min(60_000)).unwrap_or(EpollTimeout::ZERO))
     }
 
     fn is_running(&self) -> bool {
@@ -209,17 +195,11 @@ impl Drive {
 
     /// Writes to the active child what it has not had, as fast as it takes it.
     fn feed(&mut self, now_ms: u64) {
-        let Self {
-            replay, feed, children, ..
-        } = self;
+        let Self { replay, feed, children, .. } = self;
         let Some(active) = &mut children.active else { return };
         feed.position = feed.position.max(replay.oldest());
         while let Some((number, frame)) = replay.get(feed.position) {
-            let owed = if number < feed.owed_from {
-                Owed::Nobody
-            } else {
-                Owed::Number(number)
-            };
+            let owed = if number < feed.owed_from { Owed::Nobody } else { Owed::Number(number) };
             match active.write(frame, owed, now_ms) {
                 Write::Taken => feed.position += 1,
                 Write::Full => return,
@@ -422,11 +402,7 @@ impl Drive {
         if spare {
             self.children.spare_wanted = None;
             self.keeper.note_failure(now_ms);
-        } else if self
-            .children
-            .wanted
-            .is_some_and(|(generation, _)| generation == failed.generation)
-        {
+        } else if self.children.wanted.is_some_and(|(generation, _)| generation == failed.generation) {
             self.children.wanted = None;
             self.stats.failures.add(1);
             self.failed_at_ms.get_or_insert(now_ms);
@@ -436,11 +412,7 @@ impl Drive {
 
     fn put_in_charge(&mut self, child: Child, replay: bool, now_ms: u64) {
         let first_owed = self.feed.delivered_below.max(self.clock.aired());
-        self.feed.position = if replay {
-            self.replay.lead_in_to(first_owed)
-        } else {
-            self.replay.end()
-        };
+        self.feed.position = if replay { self.replay.lead_in_to(first_owed) } else { self.replay.end() };
         self.feed.owed_from = first_owed;
         self.children.active = Some(child);
         self.step(Event::Spawned, now_ms);
@@ -451,18 +423,12 @@ impl Drive {
     /// a child that never answers, and that has its time-out.
     fn watch(&self, process: &Spawned) {
         let ends: [(BorrowedFd<'_>, End, EpollFlags); 3] = [
-            (
-                process.stdin.as_fd(),
-                End::Stdin,
-                EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
-            ),
+            (process.stdin.as_fd(), End::Stdin, EpollFlags::EPOLLOUT | EpollFlags::EPOLLET),
             (process.stdout.as_fd(), End::Stdout, EpollFlags::EPOLLIN),
             (process.pidfd.as_fd(), End::Process, EpollFlags::EPOLLIN),
         ];
         for (fd, end, flags) in ends {
-            let _ = self
-                .epoll
-                .add(fd, EpollEvent::new(flags, token(process.generation, end)));
+            let _ = self.epoll.add(fd, EpollEvent::new(flags, token(process.generation, end)));
         }
     }
 
@@ -491,8 +457,7 @@ impl Drive {
         }
         if !was_ready && spare.frames_out() > 0 {
             self.keeper.note_ready();
-            self.reporter
-                .report(EncoderEvent::SpareReady { pid: spare.process.pid });
+            self.reporter.report(EncoderEvent::SpareReady { pid: spare.process.pid });
         }
         self.children.spare = Some(spare);
     }
@@ -524,10 +489,7 @@ impl Drive {
         if !leaving {
             child.process.pidfd.signal(libc::SIGKILL);
         }
-        let (frames, owed) = (
-            child.frames_out(),
-            child.owed_frames().saturating_sub(LOOK_AHEAD_FRAMES),
-        );
+        let (frames, owed) = (child.frames_out(), child.owed_frames().saturating_sub(LOOK_AHEAD_FRAMES));
         let kill_at_ms = leaving.then_some(now_ms + EXIT_GRACE_MS);
         // Its descriptors stay until it is gone: a closed stdin would make it end as if all were well.
         let process = child.process;
@@ -565,10 +527,7 @@ impl Drive {
     /// Ends every child: TERM, then KILL; all are reaped.
     fn end_all(&mut self) {
         let Self { children, .. } = self;
-        let living = [children.active.take(), children.spare.take()]
-            .into_iter()
-            .flatten()
-            .map(|c| c.process);
+        let living = [children.active.take(), children.spare.take()].into_iter().flatten().map(|c| c.process);
         let mut left: Vec<Spawned> = living.chain(children.dying.drain(..).map(|d| d.process)).collect();
         end_processes(&mut left);
     }

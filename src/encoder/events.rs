@@ -102,11 +102,7 @@ impl EncoderEvent {
     pub fn level(&self) -> log::Level {
         match self {
             Self::Failed { .. } | Self::SlowStart { .. } | Self::NotRealTime => log::Level::Warn,
-            Self::SpawnFailed { .. }
-            | Self::State {
-                new: EncoderState::Degraded,
-                ..
-            } => log::Level::Error,
+            Self::SpawnFailed { .. } | Self::State { new: EncoderState::Degraded, .. } => log::Level::Error,
             Self::SpareReady { .. } => log::Level::Debug,
             Self::Started { .. } | Self::State { .. } | Self::Recovered { .. } => log::Level::Info,
         }
@@ -128,15 +124,7 @@ impl fmt::Display for EncoderEvent {
             }
             Self::State { old, new } => write!(f, "encoder {} → {}", old.name(), new.name()),
             Self::SlowStart { pid } => write!(f, "ffmpeg PID={pid} has not delivered a frame in 500 ms"),
-            Self::Failed {
-                pid,
-                spare,
-                kind,
-                ended,
-                frames,
-                owed,
-                ..
-            } => {
+            Self::Failed { pid, spare, kind, ended, frames, owed, .. } => {
                 write!(f, "{}ffmpeg PID={pid} failed: {kind}, ", role(*spare))?;
                 match ended {
                     Some(ended) => write!(f, "{ended}")?,

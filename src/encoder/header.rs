@@ -35,13 +35,9 @@ impl Header {
     /// The header of the frames on air: MPEG-1, 48 kHz, stereo, no CRC.
     /// `None` if Layer III has no such bitrate.
     pub fn on_air(bitrate_kbps: u32) -> Option<Self> {
-        let index = MPEG1_KBPS
-            .iter()
-            .position(|kbps| u32::from(*kbps) == bitrate_kbps && bitrate_kbps != 0)?;
+        let index = MPEG1_KBPS.iter().position(|kbps| u32::from(*kbps) == bitrate_kbps && bitrate_kbps != 0)?;
         // FFmpeg's LAME writes joint stereo (01), mode extension 00, and the original bit.
-        Some(Self {
-            word: 0xFFFB_0444 | u32::try_from(index).ok()? << 12,
-        })
+        Some(Self { word: 0xFFFB_0444 | u32::try_from(index).ok()? << 12 })
     }
 
     /// The four bytes.
@@ -52,11 +48,7 @@ impl Header {
     /// kbit/s of this frame.
     pub fn bitrate_kbps(self) -> u32 {
         let index = (self.word >> 12 & 15) as usize;
-        u32::from(if self.is_mpeg1() {
-            MPEG1_KBPS[index]
-        } else {
-            MPEG2_KBPS[index]
-        })
+        u32::from(if self.is_mpeg1() { MPEG1_KBPS[index] } else { MPEG2_KBPS[index] })
     }
 
     /// Samples a second.
@@ -94,11 +86,7 @@ impl Header {
         let (Some(high), Some(low)) = (frame.get(side_info), frame.get(side_info + 1)) else {
             return 0;
         };
-        if self.is_mpeg1() {
-            u16::from(*high) << 1 | u16::from(*low) >> 7
-        } else {
-            u16::from(*high)
-        }
+        if self.is_mpeg1() { u16::from(*high) << 1 | u16::from(*low) >> 7 } else { u16::from(*high) }
     }
 
     fn is_mpeg1(self) -> bool {

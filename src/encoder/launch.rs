@@ -30,10 +30,7 @@ pub fn launch(command: &EncoderCommand, generation: u64) -> io::Result<(Spawned,
     let (stdin, childs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     set_nonblocking(&stdin)?;
     let mut process = command.build();
-    process
-        .stdin(Stdio::from(childs))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    process.stdin(Stdio::from(childs)).stdout(Stdio::piped()).stderr(Stdio::piped());
     prepare(&mut process, CHILD_NICE);
     let mut child = process.spawn()?;
     let pid = child.id();
@@ -44,17 +41,7 @@ pub fn launch(command: &EncoderCommand, generation: u64) -> io::Result<(Spawned,
     let stdout = OwnedFd::from(stdout);
     set_nonblocking(&stdout)?;
     set_nonblocking(&stderr)?;
-    Ok((
-        Spawned {
-            generation,
-            pid,
-            nice: nice_of(pid),
-            pidfd,
-            stdin,
-            stdout,
-        },
-        stderr,
-    ))
+    Ok((Spawned { generation, pid, nice: nice_of(pid), pidfd, stdin, stdout }, stderr))
 }
 
 fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {

@@ -131,15 +131,8 @@ impl EncoderManager {
         let (Some(header), Some(filler)) = (Header::on_air(kbps), filler(kbps)) else {
             return Err(EncoderError::Bitrate(kbps));
         };
-        let wake = Arc::new(EventFd::from_value_and_flags(
-            0,
-            EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
-        )?);
-        let mp3 = Arc::new(FrameRingBuffer::new(
-            config.encoder.mp3_buffer_frames,
-            MP3_FRAME_BYTES_MAX,
-            MP3.when_full,
-        ));
+        let wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let mp3 = Arc::new(FrameRingBuffer::new(config.encoder.mp3_buffer_frames, MP3_FRAME_BYTES_MAX, MP3.when_full));
         let tone_loop = Arc::new(OnceLock::new());
         let (reporter, journal) = journal(journal_wake);
         let command = EncoderCommand::new(&config.encoder);
@@ -189,11 +182,7 @@ impl EncoderManager {
                 failed_at_ms: None,
             }));
         }
-        let inlet = PcmInlet {
-            queue,
-            wake,
-            stats: stats.clone(),
-        };
+        let inlet = PcmInlet { queue, wake, stats: stats.clone() };
         let outlet = OnAirOutlet::new(mp3.clone(), stats, filler, tone_loop);
         Ok((manager, Ends { inlet, outlet, mp3 }))
     }
@@ -223,10 +212,7 @@ impl EncoderManager {
                         log::warn!("its last words: {line}");
                     }
                 }
-                EncoderEvent::State {
-                    new: EncoderState::Running,
-                    ..
-                } => self.encode_tone_loop(),
+                EncoderEvent::State { new: EncoderState::Running, .. } => self.encode_tone_loop(),
                 _ => {}
             }
         }
@@ -259,13 +245,12 @@ impl EncoderManager {
         }
         let (command, header, tone_hz) = (self.command.clone(), self.header, self.tone_hz);
         let (stop, tone_loop) = (self.stop.clone(), self.tone_loop.clone());
-        let thread = sys::thread::spawn("tower:tone", move || {
-            match tone_loop::encode(&command, header, tone_hz, &stop) {
+        let thread =
+            sys::thread::spawn("tower:tone", move || match tone_loop::encode(&command, header, tone_hz, &stop) {
                 Ok(frames) => drop(tone_loop.set(frames)),
                 Err(error) if stop.load(SeqCst) => log::debug!("tone loop: {error}"),
                 Err(error) => log::warn!("no tone loop for DEGRADED, silence will serve: {error}"),
-            }
-        });
+            });
         self.tone_thread = thread.inspect_err(|error| log::warn!("no tone loop: {error}")).ok();
     }
 }

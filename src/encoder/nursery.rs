@@ -83,10 +83,7 @@ pub fn start(
     let (requests_in, requests_out) = requests.split();
     let (replies_in, replies_out) = replies.split();
     let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-    let shared = Arc::new(Shared {
-        wake,
-        stop: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared { wake, stop: AtomicBool::new(false) });
     let mut body = Body {
         command,
         requests: requests_out,
@@ -98,11 +95,7 @@ pub fn start(
         rate: LineRate::default(),
     };
     let thread = sys::thread::spawn("tower:child", move || body.run())?;
-    let nursery = Nursery {
-        requests: requests_in,
-        replies: replies_out,
-        shared: shared.clone(),
-    };
+    let nursery = Nursery { requests: requests_in, replies: replies_out, shared: shared.clone() };
     Ok((nursery, NurseryHandle { shared, thread }))
 }
 
@@ -165,13 +158,7 @@ impl Body {
     }
 
     fn read_stderr(&mut self) {
-        let Self {
-            children,
-            command,
-            tails,
-            rate,
-            ..
-        } = self;
+        let Self { children, command, tails, rate, .. } = self;
         children.retain_mut(|(generation, lines)| {
             let open = lines.read(|line| {
                 tails.add(*generation, line);

@@ -39,14 +39,7 @@ impl OnAirOutlet {
         filler: Box<[u8]>,
         tone_loop: Arc<OnceLock<Box<[u8]>>>,
     ) -> Self {
-        Self {
-            mp3,
-            stats,
-            filler,
-            tone_loop,
-            held: None,
-            buffer: [0; MP3_FRAME_BYTES_MAX],
-        }
+        Self { mp3, stats, filler, tone_loop, held: None, buffer: [0; MP3_FRAME_BYTES_MAX] }
     }
 
     /// Bytes of every frame on air (the stream is CBR).
@@ -137,16 +130,10 @@ mod tests {
     #[test]
     fn s7_degraded_repeats_the_tone_loop_in_step_with_the_numbers() {
         let mut outlet = outlet();
-        outlet
-            .tone_loop
-            .set(Box::new([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]))
-            .expect("empty before");
+        outlet.tone_loop.set(Box::new([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])).expect("empty before");
         assert_eq!(heard(&mut outlet, 0..2), [0, 0], "not while it is only restarting");
         outlet.stats.state.store(EncoderState::Degraded as u8, Relaxed);
         assert_eq!(heard(&mut outlet, 2..9), [3, 1, 2, 3, 1, 2, 3]);
-        assert_eq!(
-            (outlet.stats.fillers.get(), outlet.stats.tone_loop_frames.get()),
-            (9, 7)
-        );
+        assert_eq!((outlet.stats.fillers.get(), outlet.stats.tone_loop_frames.get()), (9, 7));
     }
 }

@@ -41,20 +41,12 @@ impl Default for Mp3Packetizer {
 impl Mp3Packetizer {
     /// Searches for a stream: a frame is trusted when the header after it agrees.
     pub fn new() -> Self {
-        Self {
-            held: Vec::with_capacity(PACKETIZER_BYTES_MAX),
-            start: 0,
-            locked: None,
-            garbage: 0,
-        }
+        Self { held: Vec::with_capacity(PACKETIZER_BYTES_MAX), start: 0, locked: None, garbage: 0 }
     }
 
     /// Expects a frame of this stream at the very first byte, and trusts it.
     pub fn expecting(header: Header) -> Self {
-        Self {
-            locked: Some(header),
-            ..Self::new()
-        }
+        Self { locked: Some(header), ..Self::new() }
     }
 
     /// Takes bytes and gives out each frame that is complete, in order.
@@ -70,11 +62,7 @@ impl Mp3Packetizer {
                 let frame = self.start..self.start + header.frame_bytes();
                 self.start = frame.end;
                 let garbage_before = std::mem::take(&mut self.garbage);
-                on_packet(Packet {
-                    header,
-                    bytes: &self.held[frame],
-                    garbage_before,
-                });
+                on_packet(Packet { header, bytes: &self.held[frame], garbage_before });
             }
         }
     }
@@ -217,16 +205,8 @@ mod tests {
 
     fn any_stream() -> impl Strategy<Value = Vec<Vec<u8>>> {
         // One stream has one version and rate; bitrate (VBR), padding, CRC and mode extension vary.
-        let class = prop_oneof![
-            Just((0xFBu8, 0x00u8)),
-            Just((0xFB, 0x04)),
-            Just((0xF3, 0x04)),
-            Just((0xE3, 0x00))
-        ];
-        (
-            class,
-            proptest::collection::vec((1u8..15, any::<bool>(), any::<bool>(), 0u8..4, any::<u8>()), 2..12),
-        )
+        let class = prop_oneof![Just((0xFBu8, 0x00u8)), Just((0xFB, 0x04)), Just((0xF3, 0x04)), Just((0xE3, 0x00))];
+        (class, proptest::collection::vec((1u8..15, any::<bool>(), any::<bool>(), 0u8..4, any::<u8>()), 2..12))
             .prop_map(|((second, rate), frames)| {
                 frames
                     .into_iter()

@@ -99,10 +99,7 @@ pub fn run(command: &EncoderCommand, header: Header, trial: &Trial<'_>) -> Resul
     let said = || session.outcome.stderr.join(" / ");
     match result {
         Ok(()) => Ok(session.outcome),
-        Err(Stop::Timeout) => Err(ProbeError::Timeout {
-            timeout_ms: trial.timeout_ms,
-            stderr: said(),
-        }),
+        Err(Stop::Timeout) => Err(ProbeError::Timeout { timeout_ms: trial.timeout_ms, stderr: said() }),
         Err(Stop::Desync(what)) => Err(ProbeError::Desync { what, stderr: said() }),
         Err(Stop::Cancelled) => Err(ProbeError::Cancelled),
     }
@@ -133,11 +130,7 @@ impl Session {
             next = self.write_what_is_due(trial, next);
             let ended = self.read_some()?;
             let waited_ms = now_ms() - self.started_ms;
-            let pace_ms = if trial.paced {
-                trial.frames.len() as u64 * TICK_MS
-            } else {
-                0
-            };
+            let pace_ms = if trial.paced { trial.frames.len() as u64 * TICK_MS } else { 0 };
             let first_is_late = self.outcome.first_frame_ms.is_none() && waited_ms > trial.timeout_ms;
             if ended || first_is_late || waited_ms > 2 * trial.timeout_ms + pace_ms {
                 return Err(Stop::Timeout);
@@ -149,11 +142,8 @@ impl Session {
     fn write_what_is_due(&mut self, trial: &Trial<'_>, mut next: usize) -> usize {
         let Some(child) = &mut self.child else { return next };
         let now = now_ms();
-        let due = if trial.paced {
-            usize::try_from((now - self.started_ms) / TICK_MS + 1).unwrap_or(0)
-        } else {
-            usize::MAX
-        };
+        let due =
+            if trial.paced { usize::try_from((now - self.started_ms) / TICK_MS + 1).unwrap_or(0) } else { usize::MAX };
         while next < due.min(trial.frames.len()) && child.write(&trial.frames[next], Owed::Nobody, now) == Write::Taken
         {
             next += 1;
@@ -163,13 +153,7 @@ impl Session {
 
     /// Waits for output, a little, and takes it. True when there will be no more.
     fn read_some(&mut self) -> Result<bool, Stop> {
-        let Self {
-            child: Some(child),
-            outcome,
-            started_ms,
-            ..
-        } = self
-        else {
+        let Self { child: Some(child), outcome, started_ms, .. } = self else {
             return Ok(true);
         };
         let mut fds = [PollFd::new(child.process.stdout.as_fd(), PollFlags::POLLIN)];

@@ -18,10 +18,7 @@ pub struct Replay {
 impl Replay {
     /// An empty window; its memory is taken here.
     pub fn new() -> Self {
-        Self {
-            frames: vec![(0, PumpFrame::SILENCE); REPLAY.frames_max].into_boxed_slice(),
-            end: 0,
-        }
+        Self { frames: vec![(0, PumpFrame::SILENCE); REPLAY.frames_max].into_boxed_slice(), end: 0 }
     }
 
     /// Keeps a frame. The oldest goes.
@@ -85,11 +82,7 @@ mod tests {
             (1000, 700, 744), // the window holds 256
             (1000, 990, 926),
         ] {
-            assert_eq!(
-                filled(frames).lead_in_to(first_owed),
-                start,
-                "{frames} frames, {first_owed} owed"
-            );
+            assert_eq!(filled(frames).lead_in_to(first_owed), start, "{frames} frames, {first_owed} owed");
         }
     }
 
@@ -105,9 +98,7 @@ mod tests {
     #[test]
     fn s8_numbers_lost_to_a_full_queue_are_passed_over() {
         let mut replay = Replay::new();
-        (0..100)
-            .chain(150..200)
-            .for_each(|number| replay.push(number, &PumpFrame::SILENCE));
+        (0..100).chain(150..200).for_each(|number| replay.push(number, &PumpFrame::SILENCE));
         // 120 never came: the first owed is 150, at position 100.
         assert_eq!(replay.lead_in_to(120), 36);
     }

@@ -22,13 +22,7 @@ pub struct SpareKeeper {
 impl SpareKeeper {
     /// A keeper with the waits of the encoder's own restarts.
     pub fn new(wanted: bool, backoff_ms: Vec<u64>) -> Self {
-        Self {
-            wanted,
-            backoff_ms,
-            failures: 0,
-            retry_at_ms: 0,
-            running_since_ms: None,
-        }
+        Self { wanted, backoff_ms, failures: 0, retry_at_ms: 0, running_since_ms: None }
     }
 
     /// The encoder runs, or does not.
@@ -68,14 +62,7 @@ mod tests {
         assert_eq!(keeper.due_ms(), Some(600));
         keeper.note_running(false, 700);
         assert_eq!(keeper.due_ms(), None);
-        assert_eq!(
-            SpareKeeper {
-                wanted: false,
-                ..keeper
-            }
-            .due_ms(),
-            None
-        );
+        assert_eq!(SpareKeeper { wanted: false, ..keeper }.due_ms(), None);
     }
 
     #[test]

@@ -33,16 +33,9 @@ impl EncoderState {
 
     /// Back from the number in `EncoderStats::state`.
     pub fn from_u8(number: u8) -> Self {
-        [
-            Self::Stopped,
-            Self::Starting,
-            Self::Booting,
-            Self::Running,
-            Self::Restarting,
-            Self::Degraded,
-        ]
-        .into_iter()
-        .find(|state| *state as u8 == number)
-        .unwrap_or(Self::Stopped)
+        [Self::Stopped, Self::Starting, Self::Booting, Self::Running, Self::Restarting, Self::Degraded]
+            .into_iter()
+            .find(|state| *state as u8 == number)
+            .unwrap_or(Self::Stopped)
     }
 }

@@ -82,10 +82,7 @@ impl LineRate {
         let second = now_ms() / 1000;
         if second != self.second {
             self.say_dropped();
-            *self = Self {
-                second,
-                ..Self::default()
-            };
+            *self = Self { second, ..Self::default() };
         }
         if self.lines < STDERR_LINES_PER_SEC {
             self.lines += 1;
@@ -122,10 +119,8 @@ impl StderrTails {
     /// The last lines of a child, once its stderr has ended or `wait` is over.
     pub fn wait_for(&self, generation: u64, wait: Duration) -> Vec<String> {
         let still_open = |tails: &mut VecDeque<Tail>| tails.iter().any(|t| t.generation == generation && t.open);
-        let (tails, _) = self
-            .closed
-            .wait_timeout_while(self.lock(), wait, still_open)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (tails, _) =
+            self.closed.wait_timeout_while(self.lock(), wait, still_open).unwrap_or_else(PoisonError::into_inner);
         let tail = tails.iter().find(|t| t.generation == generation);
         tail.map(|t| t.lines.iter().cloned().collect()).unwrap_or_default()
     }
@@ -136,11 +131,7 @@ impl StderrTails {
         if tails.len() == TAILS {
             tails.pop_front();
         }
-        tails.push_back(Tail {
-            generation,
-            lines: VecDeque::new(),
-            open: true,
-        });
+        tails.push_back(Tail { generation, lines: VecDeque::new(), open: true });
     }
 
     /// A child said something.

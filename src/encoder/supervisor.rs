@@ -161,10 +161,7 @@ impl Supervisor {
     /// When `Event::Deadline` is due.
     pub fn deadline_ms(&self) -> Option<u64> {
         match self.state {
-            State::Booting {
-                warn_at_ms,
-                give_up_at_ms,
-            } => Some(warn_at_ms.unwrap_or(give_up_at_ms)),
+            State::Booting { warn_at_ms, give_up_at_ms } => Some(warn_at_ms.unwrap_or(give_up_at_ms)),
             State::Running { steady_at_ms } => steady_at_ms,
             State::Waiting { retry_at_ms } => Some(retry_at_ms),
             State::Stopped | State::Spawning => None,
@@ -182,19 +179,9 @@ impl Supervisor {
             (State::Spawning | State::Booting { .. }, Event::Failed) => self.failed(false, now_ms),
             (State::Running { .. }, Event::Failed) => self.failed(true, now_ms),
             (_, Event::Deadline) if self.deadline_ms().is_none_or(|due| now_ms < due) => (self.state, Action::Nothing),
-            (
-                State::Booting {
-                    warn_at_ms: Some(_),
-                    give_up_at_ms,
-                },
-                Event::Deadline,
-            ) => (
-                State::Booting {
-                    warn_at_ms: None,
-                    give_up_at_ms,
-                },
-                Action::WarnSlowStart,
-            ),
+            (State::Booting { warn_at_ms: Some(_), give_up_at_ms }, Event::Deadline) => {
+                (State::Booting { warn_at_ms: None, give_up_at_ms }, Action::WarnSlowStart)
+            }
             (state @ State::Booting { warn_at_ms: None, .. }, Event::Deadline) => (state, Action::GiveUp),
             (State::Running { .. }, Event::Deadline) => {
                 self.delayed_in_row = 0;
@@ -216,18 +203,13 @@ impl Supervisor {
         self.started_once = true;
         let give_up_at_ms = now_ms + self.policy.startup_timeout_ms;
         let warn_at_ms = now_ms + SLOW_START_MS;
-        State::Booting {
-            warn_at_ms: (warn_at_ms < give_up_at_ms).then_some(warn_at_ms),
-            give_up_at_ms,
-        }
+        State::Booting { warn_at_ms: (warn_at_ms < give_up_at_ms).then_some(warn_at_ms), give_up_at_ms }
     }
 
     fn running(&mut self, now_ms: u64) -> State {
         self.degraded_since_ms = None;
         self.barren_failures = 0;
-        State::Running {
-            steady_at_ms: Some(now_ms + STEADY_MS),
-        }
+        State::Running { steady_at_ms: Some(now_ms + STEADY_MS) }
     }
 
     fn failed(&mut self, had_output: bool, now_ms: u64) -> (State, Action) {
@@ -242,23 +224,13 @@ impl Supervisor {
                 let wait = self.policy.backoff_ms.get(self.delayed_in_row as usize);
                 let wait_ms = wait.or(self.policy.backoff_ms.last()).copied().unwrap_or(RETRY_SOON_MS);
                 self.delayed_in_row += 1;
-                return (
-                    State::Waiting {
-                        retry_at_ms: now_ms + wait_ms,
-                    },
-                    Action::Nothing,
-                );
+                return (State::Waiting { retry_at_ms: now_ms + wait_ms }, Action::Nothing);
             }
         }
         let since_ms = *self.degraded_since_ms.get_or_insert(now_ms);
         let soon = now_ms - since_ms < self.policy.recovery_retry_ms;
         let wait_ms = if soon { RETRY_SOON_MS } else { RETRY_LATER_MS };
-        (
-            State::Waiting {
-                retry_at_ms: now_ms + wait_ms,
-            },
-            Action::Nothing,
-        )
+        (State::Waiting { retry_at_ms: now_ms + wait_ms }, Action::Nothing)
     }
 
     fn restart(&mut self, now_ms: u64) -> Action {
@@ -266,9 +238,7 @@ impl Supervisor {
             self.restarts_ms.remove(0);
         }
         self.restarts_ms.push(now_ms);
-        Action::Spawn {
-            replay: self.barren_failures < BARREN_FAILURES_MAX,
-        }
+        Action::Spawn { replay: self.barren_failures < BARREN_FAILURES_MAX }
     }
 }
 
@@ -282,24 +252,12 @@ mod tests {
     }
 
     fn in_state(state: State) -> Supervisor {
-        Supervisor {
-            state,
-            started_once: true,
-            ..supervisor()
-        }
+        Supervisor { state, started_once: true, ..supervisor() }
     }
 
-    const BOOTING: State = State::Booting {
-        warn_at_ms: Some(1500),
-        give_up_at_ms: 2500,
-    };
-    const LATE: State = State::Booting {
-        warn_at_ms: None,
-        give_up_at_ms: 2500,
-    };
-    const RUNNING: State = State::Running {
-        steady_at_ms: Some(61_000),
-    };
+    const BOOTING: State = State::Booting { warn_at_ms: Some(1500), give_up_at_ms: 2500 };
+    const LATE: State = State::Booting { warn_at_ms: None, give_up_at_ms: 2500 };
+    const RUNNING: State = State::Running { steady_at_ms: Some(61_000) };
     const STEADY: State = State::Running { steady_at_ms: None };
     const WAITING: State = State::Waiting { retry_at_ms: 3000 };
 
@@ -309,9 +267,7 @@ mod tests {
         use Event::{Deadline, Failed, FrameSeen, Spawned, Start, Stop};
         use State::{Spawning, Stopped};
         let spawn = Action::Spawn { replay: true };
-        let at = |now_ms: u64| State::Running {
-            steady_at_ms: Some(now_ms + 60_000),
-        };
+        let at = |now_ms: u64| State::Running { steady_at_ms: Some(now_ms + 60_000) };
         let waiting = |retry_at_ms| State::Waiting { retry_at_ms };
         let table = [
             (Stopped, Start, 1000, Spawning, spawn),
@@ -384,10 +340,7 @@ mod tests {
         let mut now_ms = 0;
         machine.step(Event::Start, 0);
         assert_eq!(machine.shown(), EncoderState::Starting);
-        assert_eq!(
-            barren_waits_ms(&mut machine, &mut now_ms, 5),
-            [1000, 2000, 4000, 8000, 10_000]
-        );
+        assert_eq!(barren_waits_ms(&mut machine, &mut now_ms, 5), [1000, 2000, 4000, 8000, 10_000]);
         assert_eq!(machine.shown(), EncoderState::Booting);
         assert_eq!(barren_waits_ms(&mut machine, &mut now_ms, 10), [60_000; 10]);
         assert_eq!(machine.shown(), EncoderState::Degraded);
@@ -418,10 +371,7 @@ mod tests {
         assert_eq!(machine.delayed_in_row, 0);
         // Kills 13 s apart never meet a wait.
         for kill in 0..20 {
-            assert_eq!(
-                run(&mut machine, 70_000 + kill * 13_000),
-                Action::Spawn { replay: true }
-            );
+            assert_eq!(run(&mut machine, 70_000 + kill * 13_000), Action::Spawn { replay: true });
             machine.step(Event::Spawned, 70_010 + kill * 13_000);
             machine.step(Event::FrameSeen, 70_020 + kill * 13_000);
         }
@@ -444,17 +394,8 @@ mod tests {
     fn s11_nothing_follows_a_stop() {
         let mut machine = in_state(RUNNING);
         assert_eq!(machine.step(Event::Stop, 0), Action::Shutdown);
-        for event in [
-            Event::Failed,
-            Event::Deadline,
-            Event::Spawned,
-            Event::FrameSeen,
-            Event::Stop,
-        ] {
-            assert_eq!(
-                (machine.step(event, 1 << 40), machine.state()),
-                (Action::Nothing, State::Stopped)
-            );
+        for event in [Event::Failed, Event::Deadline, Event::Spawned, Event::FrameSeen, Event::Stop] {
+            assert_eq!((machine.step(event, 1 << 40), machine.state()), (Action::Nothing, State::Stopped));
         }
     }
 }

@@ -33,24 +33,14 @@ pub fn encode(
     let length = loop_frames(tone_hz);
     let mut tone = Tone::new(tone_hz);
     let frames: Vec<PumpFrame> = (0..LEAD_IN_FRAMES + length + 1).map(|_| tone.next_frame()).collect();
-    let trial = Trial {
-        frames: &frames,
-        paced: false,
-        timeout_ms: TIMEOUT_MS,
-        cancel,
-    };
+    let trial = Trial { frames: &frames, paced: false, timeout_ms: TIMEOUT_MS, cancel };
     let outcome = run(command, header, &trial)?;
-    Ok(outcome.frames[LEAD_IN_FRAMES..LEAD_IN_FRAMES + length]
-        .concat()
-        .into_boxed_slice())
+    Ok(outcome.frames[LEAD_IN_FRAMES..LEAD_IN_FRAMES + length].concat().into_boxed_slice())
 }
 
 /// The fewest frames that hold a whole number of periods: at most 125 (3 s).
 fn loop_frames(tone_hz: u32) -> usize {
-    let periods_per_frame = (
-        PUMP_FRAME_SAMPLES as u64 * u64::from(tone_hz),
-        u64::from(SAMPLE_RATE_HZ),
-    );
+    let periods_per_frame = (PUMP_FRAME_SAMPLES as u64 * u64::from(tone_hz), u64::from(SAMPLE_RATE_HZ));
     let common = gcd(periods_per_frame.0, periods_per_frame.1);
     usize::try_from(periods_per_frame.1 / common).unwrap_or(1)
 }

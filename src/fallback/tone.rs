@@ -21,11 +21,7 @@ pub struct Tone {
 impl Tone {
     /// A tone of `hz`, below half the sample rate.
     pub fn new(hz: u32) -> Self {
-        Self {
-            turn: (0..SAMPLE_RATE_HZ).map(value).collect(),
-            step: (hz % SAMPLE_RATE_HZ) as usize,
-            phase: 0,
-        }
+        Self { turn: (0..SAMPLE_RATE_HZ).map(value).collect(), step: (hz % SAMPLE_RATE_HZ) as usize, phase: 0 }
     }
 
     /// The next frame.

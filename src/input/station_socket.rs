@@ -107,11 +107,7 @@ impl StationSocket {
             epoll,
             wake,
             stop: Arc::default(),
-            floor: Floor {
-                senders: Vec::with_capacity(SENDERS_MAX),
-                router,
-                stats,
-            },
+            floor: Floor { senders: Vec::with_capacity(SENDERS_MAX), router, stats },
             frame_samples: config.frame_samples,
             next_serial: FIRST_SENDER,
             accept_rests: false,
@@ -126,11 +122,7 @@ impl StationSocket {
     pub fn start(self) -> io::Result<IngestHandle> {
         let (wake, stop) = (self.wake.clone(), self.stop.clone());
         let thread = thread::spawn("tower:ingest", move || self.run())?;
-        Ok(IngestHandle {
-            wake,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(IngestHandle { wake, stop, thread: Some(thread) })
     }
 
     fn run(mut self) {
@@ -190,20 +182,14 @@ impl StationSocket {
             log::warn!("a sender was refused: {SENDERS_MAX} are connected");
             return;
         }
-        let watched = stream
-            .set_nonblocking(true)
-            .and_then(|()| watch(&self.epoll, &stream, serial));
+        let watched = stream.set_nonblocking(true).and_then(|()| watch(&self.epoll, &stream, serial));
         if let Err(error) = watched {
             stats.refused.add(1);
             return log::warn!("cannot watch a sender: {error}");
         }
         self.next_serial += 1;
         let reblocker = Reblocker::new(self.frame_samples);
-        self.floor.join(Sender {
-            serial,
-            stream,
-            reblocker,
-        });
+        self.floor.join(Sender { serial, stream, reblocker });
     }
 
     /// A listener that cannot be served would be ready for ever.
@@ -212,11 +198,7 @@ impl StationSocket {
             return;
         }
         self.accept_rests = rests;
-        let interest = if rests {
-            EpollFlags::empty()
-        } else {
-            EpollFlags::EPOLLIN
-        };
+        let interest = if rests { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
         let mut event = EpollEvent::new(interest, LISTENER);
         if let Err(errno) = self.epoll.modify(&self.socket, &mut event) {
             log::error!("cannot watch the PCM socket: {errno}");
@@ -353,20 +335,11 @@ mod tests {
         fn new() -> Self {
             let scratch = Scratch::new();
             let path = scratch.join("pcm.sock");
-            let config = IngestConfig {
-                socket: path.clone(),
-                frame_samples: STATION_FRAME_SAMPLES,
-            };
+            let config = IngestConfig { socket: path.clone(), frame_samples: STATION_FRAME_SAMPLES };
             let router = Arc::new(AudioInputRouter::new(100));
             let stats = Arc::new(IngestStats::default());
             let socket = StationSocket::bind(&config, router.clone(), stats.clone()).expect("bound");
-            Self {
-                path,
-                router,
-                stats,
-                handle: socket.start().expect("started"),
-                _scratch: scratch,
-            }
+            Self { path, router, stats, handle: socket.start().expect("started"), _scratch: scratch }
         }
 
         /// Connects, and waits until it is one of `connections`.
@@ -385,9 +358,7 @@ mod tests {
         }
 
         fn pop_bytes(&self) -> Vec<u8> {
-            std::iter::from_fn(|| self.pop())
-                .flat_map(|frame| frame.to_le_bytes())
-                .collect()
+            std::iter::from_fn(|| self.pop()).flat_map(|frame| frame.to_le_bytes()).collect()
         }
     }
 
@@ -437,10 +408,7 @@ mod tests {
         expected.feed(&bytes, |frame| frames.push(*frame));
         frames.extend(expected.finish());
         assert_eq!(frames.len(), 2);
-        assert_eq!(
-            [bench.pop(), bench.pop(), bench.pop()],
-            [Some(frames[0]), Some(frames[1]), None]
-        );
+        assert_eq!([bench.pop(), bench.pop(), bench.pop()], [Some(frames[0]), Some(frames[1]), None]);
     }
 
     #[test]
@@ -476,14 +444,9 @@ mod tests {
         drop(second);
         wait_for(|| bench.stats.senders.get() == 1);
         assert!(!bench.router.is_closed(InputId::Station));
-        first
-            .write_all(&old[unheard.end..30 * STATION_FRAME_BYTES])
-            .expect("taken");
+        first.write_all(&old[unheard.end..30 * STATION_FRAME_BYTES]).expect("taken");
         wait_for(|| bench.count() == 8);
-        assert_eq!(
-            bench.pop_bytes(),
-            old[21 * STATION_FRAME_BYTES..30 * STATION_FRAME_BYTES]
-        );
+        assert_eq!(bench.pop_bytes(), old[21 * STATION_FRAME_BYTES..30 * STATION_FRAME_BYTES]);
         drop(first);
         wait_for(|| bench.router.is_closed(InputId::Station));
         assert_eq!(bench.stats.partial_frames.get(), 0);
@@ -510,10 +473,7 @@ mod tests {
         let senders: Vec<UnixStream> = (1..=SENDERS_MAX as u64).map(|n| bench.connect(n)).collect();
         let mut refused = UnixStream::connect(&bench.path).expect("connected");
         assert_eq!(refused.read(&mut [0]).expect("closed"), 0);
-        assert_eq!(
-            (bench.stats.refused.get(), bench.stats.senders.get()),
-            (1, SENDERS_MAX as u64)
-        );
+        assert_eq!((bench.stats.refused.get(), bench.stats.senders.get()), (1, SENDERS_MAX as u64));
         drop(senders);
         wait_for(|| bench.stats.senders.get() == 0);
     }

@@ -29,11 +29,7 @@ struct Open {
 impl LogFile {
     /// Nothing is opened before the first line.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            open: None,
-            torn: false,
-        }
+        Self { path: path.to_owned(), open: None, torn: false }
     }
 
     /// Where it is.
@@ -93,8 +89,5 @@ fn open(path: &Path) -> io::Result<Open> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
     let found = file.metadata()?;
-    Ok(Open {
-        file,
-        identity: (found.dev(), found.ino()),
-    })
+    Ok(Open { file, identity: (found.dev(), found.ino()) })
 }

@@ -23,23 +23,12 @@ pub struct Entry {
 impl Entry {
     /// A line of the log about itself.
     pub fn own(level: log::Level, text: String) -> Self {
-        Self {
-            at: SystemTime::now(),
-            level,
-            origin: "tower:log".into(),
-            text,
-        }
+        Self { at: SystemTime::now(), level, origin: "tower:log".into(), text }
     }
 
     /// As it stands in the file: time (UTC), level, origin, text.
     pub fn render(&self) -> String {
-        format!(
-            "{} {:<5} {} {}\n",
-            timestamp(self.at),
-            self.level,
-            self.origin,
-            self.text
-        )
+        format!("{} {:<5} {} {}\n", timestamp(self.at), self.level, self.origin, self.text)
     }
 
     /// The same line at another time.
@@ -142,11 +131,7 @@ mod tests {
             let mut text = BoundedText::default();
             write!(text, "{}", piece.repeat(10_000)).expect("never fails");
             let text = text.finish();
-            assert!(
-                text.len() <= LOG_LINE_BYTES_MAX && text.ends_with(CUT),
-                "{}",
-                text.len()
-            );
+            assert!(text.len() <= LOG_LINE_BYTES_MAX && text.ends_with(CUT), "{}", text.len());
         }
     }
 }

@@ -70,9 +70,7 @@ struct Front {
     queue: RwLock<Option<Queue>>,
 }
 
-static FRONT: Front = Front {
-    queue: RwLock::new(None),
-};
+static FRONT: Front = Front { queue: RwLock::new(None) };
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 impl log::Log for Front {
@@ -123,11 +121,7 @@ fn start_with(sinks: Sinks) -> io::Result<LogHandle> {
         let _ = ended.send(());
     });
     mask.thread_set_mask()?;
-    Ok(LogHandle {
-        queue,
-        done,
-        thread: thread?,
-    })
+    Ok(LogHandle { queue, done, thread: thread? })
 }
 
 impl LogHandle {

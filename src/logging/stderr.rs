@@ -46,10 +46,7 @@ impl Stderr {
 impl From<Option<OwnedFd>> for Stderr {
     fn from(fd: Option<OwnedFd>) -> Self {
         let file = fd.map(File::from);
-        Self {
-            is_terminal: file.as_ref().is_some_and(IsTerminal::is_terminal),
-            file,
-        }
+        Self { is_terminal: file.as_ref().is_some_and(IsTerminal::is_terminal), file }
     }
 }
 

@@ -28,10 +28,7 @@ impl SystemLog {
     /// At another place than usual.
     #[cfg(test)]
     pub fn at(path: PathBuf) -> Self {
-        Self {
-            path: Some(path),
-            ..Self::default()
-        }
+        Self { path: Some(path), ..Self::default() }
     }
 
     /// Sends a line; false if there is nobody to take it.

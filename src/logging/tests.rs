@@ -45,12 +45,7 @@ fn started(file: &Path) -> LogHandle {
 }
 
 fn say(queue: &Queue, text: &str) {
-    queue.push(
-        &log::Record::builder()
-            .level(log::Level::Info)
-            .args(format_args!("{text}"))
-            .build(),
-    );
+    queue.push(&log::Record::builder().level(log::Level::Info).args(format_args!("{text}")).build());
 }
 
 /// Waits until the writer has decided about `count` lines in all.
@@ -71,11 +66,7 @@ fn lines_of(path: &Path) -> Vec<String> {
     let last_words = |line: &str| line.splitn(4, ' ').nth(3).unwrap_or("").trim_start().to_owned();
     text_of(path)
         .lines()
-        .map(|line| {
-            last_words(line)
-                .split_once(' ')
-                .map_or(last_words(line), |(_, text)| text.to_owned())
-        })
+        .map(|line| last_words(line).split_once(' ').map_or(last_words(line), |(_, text)| text.to_owned()))
         .collect()
 }
 
@@ -92,16 +83,10 @@ fn log1_a_line_goes_to_the_file_and_to_the_systems_log() {
     let length = socket.recv(&mut datagram).expect("datagram");
     let sent = String::from_utf8_lossy(&datagram[..length]).into_owned();
     // 3 × 8 + 6: daemon, info.
-    assert!(
-        sent.starts_with("<30>") && sent.contains("tower[") && sent.contains("on air"),
-        "{sent}"
-    );
+    assert!(sent.starts_with("<30>") && sent.contains("tower[") && sent.contains("on air"), "{sent}");
     assert!(handle.stop());
     let text = text_of(&path);
-    assert!(
-        text.contains("INFO") && text.ends_with("on air\n") && text.contains("T") && text.contains("Z "),
-        "{text}"
-    );
+    assert!(text.contains("INFO") && text.ends_with("on air\n") && text.contains("T") && text.contains("Z "), "{text}");
     assert_eq!(fs::metadata(&path).expect("file").permissions().mode() & 0o137, 0);
 }
 
@@ -153,10 +138,7 @@ fn log2_repeats_are_folded() {
         say(&handle.queue, text);
     }
     assert!(handle.stop());
-    assert_eq!(
-        lines_of(&path),
-        ["a", "last line repeated 2 times", "b", "last line repeated 1 times"]
-    );
+    assert_eq!(lines_of(&path), ["a", "last line repeated 2 times", "b", "last line repeated 1 times"]);
 }
 
 #[test]
@@ -170,10 +152,7 @@ fn log3_a_renamed_a_truncated_and_a_removed_file_are_followed() {
     fs::rename(&path, &old).expect("renamed");
     say(&handle.queue, "renamed");
     settled(&handle, 2);
-    assert_eq!(
-        (lines_of(&old), lines_of(&path)),
-        (vec!["before".into()], vec!["renamed".into()])
-    );
+    assert_eq!((lines_of(&old), lines_of(&path)), (vec!["before".into()], vec!["renamed".into()]));
 
     fs::File::create(&path).expect("truncated");
     say(&handle.queue, "truncated");
@@ -216,10 +195,7 @@ fn log4_a_full_disk_costs_lines_and_nothing_else() {
     say(&handle.queue, "back");
     assert!(handle.stop());
     let written = lines_of(&path);
-    assert!(
-        written[0].starts_with("2 log lines are missing here: No space left"),
-        "{written:?}"
-    );
+    assert!(written[0].starts_with("2 log lines are missing here: No space left"), "{written:?}");
     assert_eq!(written[1], "back");
 }
 
@@ -261,9 +237,5 @@ fn log4_stderr_is_the_last_resort_and_never_blocks() {
     assert!(handle.stop(), "the thread ended in time");
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("what fitted");
-    assert!(
-        text.contains("the log file cannot be written") && text.contains(" 0 xxx"),
-        "{}",
-        &text[..200]
-    );
+    assert!(text.contains("the log file cannot be written") && text.contains(" 0 xxx"), "{}", &text[..200]);
 }

@@ -28,11 +28,7 @@ pub struct Sinks {
 impl Sinks {
     /// The file is opened at the first line.
     pub fn new(file: &Path, syslog: Option<SystemLog>, stderr: Stderr) -> Self {
-        Self {
-            file: LogFile::new(file),
-            syslog,
-            stderr,
-        }
+        Self { file: LogFile::new(file), syslog, stderr }
     }
 }
 
@@ -78,13 +74,7 @@ impl Repeats {
 impl Writer {
     /// Ready to run.
     pub fn new(sinks: Sinks, shared: Arc<Shared>) -> Self {
-        Self {
-            sinks,
-            shared,
-            repeats: Repeats::default(),
-            dropped_said: 0,
-            missing: None,
-        }
+        Self { sinks, shared, repeats: Repeats::default(), dropped_said: 0, missing: None }
     }
 
     /// Until `stop` is set and the queue is empty, or there are no callers left.
@@ -166,10 +156,7 @@ impl Writer {
         if new > 0 {
             self.dropped_said = dropped;
             self.say_repeats();
-            self.deliver(&Entry::own(
-                log::Level::Warn,
-                format!("{new} log lines were dropped: the queue was full"),
-            ));
+            self.deliver(&Entry::own(log::Level::Warn, format!("{new} log lines were dropped: the queue was full")));
         }
     }
 
@@ -181,11 +168,7 @@ impl Writer {
         let stderr = &mut self.sinks.stderr;
         let on_stderr = (stderr.is_terminal() || !(in_file || in_syslog)) && stderr.write(&line);
         let stats = &self.shared.stats;
-        let counter = if in_file || in_syslog || on_stderr {
-            &stats.lines
-        } else {
-            &stats.lost
-        };
+        let counter = if in_file || in_syslog || on_stderr { &stats.lines } else { &stats.lost };
         counter.add(1);
     }
 
@@ -214,10 +197,7 @@ impl Writer {
 
     /// Once per failure, where the lines go from now on.
     fn say_failure(&mut self, error: &std::io::Error) {
-        let text = format!(
-            "{}: the log file cannot be written: {error}",
-            self.sinks.file.path().display()
-        );
+        let text = format!("{}: the log file cannot be written: {error}", self.sinks.file.path().display());
         let entry = Entry::own(log::Level::Warn, text);
         if !self.in_syslog(&entry) || self.sinks.stderr.is_terminal() {
             self.sinks.stderr.write(&entry.render());
@@ -226,9 +206,6 @@ impl Writer {
 
     fn in_syslog(&mut self, entry: &Entry) -> bool {
         let text = format!("{}: {}", entry.origin, entry.text);
-        self.sinks
-            .syslog
-            .as_mut()
-            .is_some_and(|syslog| syslog.send(entry.level, &text, Instant::now()))
+        self.sinks.syslog.as_mut().is_some_and(|syslog| syslog.send(entry.level, &text, Instant::now()))
     }
 }

@@ -51,16 +51,10 @@ impl fmt::Display for PumpEvent {
             Self::Changed(change) => change.fmt(f),
             Self::RealTimeRefused(errno) => {
                 let error = std::io::Error::from_raw_os_error(*errno);
-                write!(
-                    f,
-                    "no real-time priority for the pump ({error}); it runs at normal priority"
-                )
+                write!(f, "no real-time priority for the pump ({error}); it runs at normal priority")
             }
             Self::Skipped { ticks, at_tick } => {
-                write!(
-                    f,
-                    "{ticks} ticks skipped before tick {at_tick}: the machine stood still"
-                )
+                write!(f, "{ticks} ticks skipped before tick {at_tick}: the machine stood still")
             }
         }
     }

@@ -102,10 +102,7 @@ pub struct Joiner {
 impl Default for Joiner {
     /// After silence.
     fn default() -> Self {
-        Self {
-            lane: Lane::Silence,
-            last: PumpFrame::SILENCE,
-        }
+        Self { lane: Lane::Silence, last: PumpFrame::SILENCE }
     }
 }
 
@@ -133,11 +130,7 @@ impl Joiner {
 
     fn continuation(&self) -> PumpFrame {
         let tail = &self.last.values[(PUMP_FRAME_SAMPLES - REST_SAMPLES) * CHANNELS..];
-        if tail.iter().all(|value| *value == 0) {
-            PumpFrame::SILENCE
-        } else {
-            reversed(&self.last)
-        }
+        if tail.iter().all(|value| *value == 0) { PumpFrame::SILENCE } else { reversed(&self.last) }
     }
 }
 
@@ -195,62 +188,17 @@ mod tests {
         let silence = PumpFrame::SILENCE;
         // Two frames before, the join to a lane, one frame after; the outgoing's next frame or none.
         let table = [
-            (
-                "program to silence",
-                A,
-                [a(0), a(1)],
-                Lane::Silence,
-                None,
-                [silence, silence],
-            ),
-            (
-                "program cut off to silence",
-                A,
-                [a(0), a(1)],
-                Lane::Silence,
-                Some(a(2)),
-                [silence, silence],
-            ),
-            (
-                "silence to program",
-                Lane::Silence,
-                [silence, silence],
-                A,
-                None,
-                [a(0), a(1)],
-            ),
+            ("program to silence", A, [a(0), a(1)], Lane::Silence, None, [silence, silence]),
+            ("program cut off to silence", A, [a(0), a(1)], Lane::Silence, Some(a(2)), [silence, silence]),
+            ("silence to program", Lane::Silence, [silence, silence], A, None, [a(0), a(1)]),
             ("program to program", A, [a(0), a(1)], B, Some(a(2)), [b(0), b(1)]),
             ("program that ended to program", A, [a(0), a(1)], B, None, [b(0), b(1)]),
-            (
-                "tone to program",
-                Lane::Fallback,
-                [b(0), b(1)],
-                A,
-                Some(b(2)),
-                [a(0), a(1)],
-            ),
-            (
-                "silence to fallback",
-                Lane::Silence,
-                [silence, silence],
-                Lane::Fallback,
-                None,
-                [b(0), b(1)],
-            ),
-            (
-                "program to fallback",
-                A,
-                [a(0), a(1)],
-                Lane::Fallback,
-                None,
-                [b(0), b(1)],
-            ),
+            ("tone to program", Lane::Fallback, [b(0), b(1)], A, Some(b(2)), [a(0), a(1)]),
+            ("silence to fallback", Lane::Silence, [silence, silence], Lane::Fallback, None, [b(0), b(1)]),
+            ("program to fallback", A, [a(0), a(1)], Lane::Fallback, None, [b(0), b(1)]),
         ];
         for (name, from, before, to, next, after) in table {
-            let mut joiner = Joiner {
-                lane: from,
-                last: before[1],
-            };
+            let mut joiner = Joiner { lane: from, last: before[1] };
             let joined = joiner.join(to, &after[0], next.as_ref());
             let then = joiner.join(to, &after[1], None);
             assert_eq!(then, after[1], "{name}: the join takes one frame");
@@ -262,10 +210,7 @@ mod tests {
 
     #[test]
     fn q6_two_streams_of_one_input_are_joined() {
-        let mut joiner = Joiner {
-            lane: Lane::Input(InputId::Station, 1),
-            last: a(0),
-        };
+        let mut joiner = Joiner { lane: Lane::Input(InputId::Station, 1), last: a(0) };
         let joined = joiner.join(Lane::Input(InputId::Station, 2), &b(0), None);
         assert_eq!(joined, crossfade(&reversed(&a(0)), &b(0)));
     }
@@ -275,17 +220,12 @@ mod tests {
         let mut ended = a(0);
         ended.values[2 * 1024..].fill(0);
         let mut joiner = Joiner { lane: A, last: ended };
-        assert_eq!(
-            joiner.join(Lane::Silence, &PumpFrame::SILENCE, None),
-            PumpFrame::SILENCE
-        );
+        assert_eq!(joiner.join(Lane::Silence, &PumpFrame::SILENCE, None), PumpFrame::SILENCE);
     }
 
     #[test]
     fn q6_the_crossfade_saturates() {
-        let loud = |value| PumpFrame {
-            values: [value; PUMP_FRAME_VALUES],
-        };
+        let loud = |value| PumpFrame { values: [value; PUMP_FRAME_VALUES] };
         let middle = PUMP_FRAME_VALUES / 2;
         assert_eq!(crossfade(&loud(i16::MAX), &loud(i16::MAX)).values[middle], i16::MAX);
         assert_eq!(crossfade(&loud(i16::MIN), &loud(i16::MIN)).values[middle], i16::MIN);

@@ -49,10 +49,7 @@ pub struct SilenceRule {
 
 impl SilenceRule {
     /// What a sound card has by default. A station has none: its silence is meant.
-    pub const LIVE: Self = Self {
-        silence_ms: 10_000,
-        resume_ms: 2000,
-    };
+    pub const LIVE: Self = Self { silence_ms: 10_000, resume_ms: 2000 };
 }
 
 /// A rule at work.
@@ -67,11 +64,7 @@ pub struct SilenceWatch {
 impl SilenceWatch {
     /// An input that was opened starts silent.
     pub fn new(rule: SilenceRule) -> Self {
-        Self {
-            rule,
-            silent: true,
-            run_ms: 0,
-        }
+        Self { rule, silent: true, run_ms: 0 }
     }
 
     /// True while the input counts as silent.
@@ -81,11 +74,8 @@ impl SilenceWatch {
 
     /// A window has ended with this sum of squares.
     pub fn window(&mut self, sum: u64) {
-        let (asks, enough_ms) = if self.silent {
-            (sum > ABOVE, self.rule.resume_ms)
-        } else {
-            (sum < BELOW, self.rule.silence_ms)
-        };
+        let (asks, enough_ms) =
+            if self.silent { (sum > ABOVE, self.rule.resume_ms) } else { (sum < BELOW, self.rule.silence_ms) };
         self.run_ms = if asks { self.run_ms + WINDOW_MS } else { 0 };
         if self.run_ms >= enough_ms && asks {
             self.silent = !self.silent;

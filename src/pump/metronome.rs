@@ -35,11 +35,7 @@ pub struct Beat {
 impl Metronome {
     /// The first tick is due at `origin_ns`.
     pub fn new(origin_ns: u64) -> Self {
-        Self {
-            origin_ns,
-            tick: 0,
-            not_before_ns: 0,
-        }
+        Self { origin_ns, tick: 0, not_before_ns: 0 }
     }
 
     /// When to wake up next.
@@ -53,12 +49,7 @@ impl Metronome {
         let behind = lateness_ns / TICK_NS;
         let skipped = if behind > CATCH_UP_TICKS_MAX { behind } else { 0 };
         self.tick += skipped;
-        let beat = Beat {
-            tick: self.tick,
-            deadline_ns: self.deadline_ns(),
-            lateness_ns,
-            skipped,
-        };
+        let beat = Beat { tick: self.tick, deadline_ns: self.deadline_ns(), lateness_ns, skipped };
         self.tick += 1;
         self.not_before_ns = now_ns + CATCH_UP_SPACING_MS * 1_000_000;
         beat
@@ -114,9 +105,6 @@ mod tests {
         }
         assert!(wakes.windows(3).all(|w| w[2] - w[0] > 12 * MS));
         assert_eq!(now_ns, ORIGIN + 100 * TICK_NS, "back in time and in phase");
-        assert!(
-            wakes[31..].windows(2).all(|w| w[1] - w[0] == TICK_NS),
-            "caught up after 240 ms"
-        );
+        assert!(wakes[31..].windows(2).all(|w| w[1] - w[0] == TICK_NS), "caught up after 240 ms");
     }
 }

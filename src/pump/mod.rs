@@ -143,13 +143,7 @@ impl<S: PcmSink> AudioPump<S> {
         }
         let forced = self.deps.forced.get();
         self.take_frames(now_ns, forced);
-        let situation = Situation {
-            now_ns,
-            seen: self.seen(),
-            order: &self.order,
-            forced,
-            grace_ns: self.grace_ns,
-        };
+        let situation = Situation { now_ns, seen: self.seen(), order: &self.order, forced, grace_ns: self.grace_ns };
         let old = self.state;
         self.state = selector::step(old, &situation);
         self.reason = selector::reason(self.reason, old, self.state, &situation);
@@ -192,20 +186,13 @@ impl<S: PcmSink> AudioPump<S> {
     }
 
     fn frame_on_air(&mut self) -> PumpFrame {
-        let taken = self
-            .state
-            .input()
-            .and_then(|input| self.frames[input as usize].map(|f| (input, f)));
+        let taken = self.state.input().and_then(|input| self.frames[input as usize].map(|f| (input, f)));
         let (lane, frame) = match (self.state, taken) {
             (State::Program { .. }, Some((input, frame))) => (Lane::Input(input, frame.stream), frame.pcm),
             (State::Fallback, _) => (Lane::Fallback, self.deps.fallback.get_frame()),
             (State::Program { .. } | State::Grace { .. }, _) => (Lane::Silence, PumpFrame::SILENCE),
         };
-        let outgoing = if lane == self.joiner.lane() {
-            None
-        } else {
-            self.outgoing()
-        };
+        let outgoing = if lane == self.joiner.lane() { None } else { self.outgoing() };
         self.joiner.join(lane, &frame, outgoing.as_ref())
     }
 
@@ -214,9 +201,9 @@ impl<S: PcmSink> AudioPump<S> {
         match self.joiner.lane() {
             Lane::Silence => None,
             Lane::Fallback => Some(self.deps.fallback.get_frame()),
-            Lane::Input(input, stream) => self.frames[input as usize]
-                .filter(|frame| frame.stream == stream)
-                .map(|frame| frame.pcm),
+            Lane::Input(input, stream) => {
+                self.frames[input as usize].filter(|frame| frame.stream == stream).map(|frame| frame.pcm)
+            }
         }
     }
 
@@ -257,10 +244,7 @@ impl<S: PcmSink + 'static> AudioPump<S> {
         let stop = Arc::new(AtomicBool::new(false));
         let wish = stop.clone();
         let thread = thread::spawn("tower:pump", move || self.run(&wish))?;
-        Ok(PumpHandle {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(PumpHandle { stop, thread: Some(thread) })
     }
 
     fn run(mut self, stop: &AtomicBool) {
@@ -291,10 +275,7 @@ impl<S: PcmSink + 'static> AudioPump<S> {
         stats.late.add(u64::from(beat.lateness_ns >= LATE_TICK_MS * 1_000_000));
         if beat.skipped > 0 {
             stats.skipped.add(beat.skipped);
-            self.deps.reporter.report(PumpEvent::Skipped {
-                ticks: beat.skipped,
-                at_tick: beat.tick,
-            });
+            self.deps.reporter.report(PumpEvent::Skipped { ticks: beat.skipped, at_tick: beat.tick });
         }
     }
 }

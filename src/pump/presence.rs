@@ -137,9 +137,7 @@ mod tests {
     use super::*;
     use crate::frame::{PUMP_FRAME_VALUES, TICK_NS};
 
-    const LOUD: PumpFrame = PumpFrame {
-        values: [9000; PUMP_FRAME_VALUES],
-    };
+    const LOUD: PumpFrame = PumpFrame { values: [9000; PUMP_FRAME_VALUES] };
 
     /// Runs ticks of (waiting, closed) and tells after which of them it was present.
     fn run(presence: &mut Presence, ticks: &[(usize, bool)]) -> Vec<bool> {
@@ -179,10 +177,7 @@ mod tests {
     fn r6_says_why_it_left() {
         let mut presence = Presence::new(3, None);
         assert_eq!(presence.left(), Left::NotYet);
-        run(
-            &mut presence,
-            &[(3, false), (0, false), (0, false), (0, false), (0, false)],
-        );
+        run(&mut presence, &[(3, false), (0, false), (0, false), (0, false), (0, false)]);
         assert_eq!(presence.left(), Left::Missed);
         run(&mut presence, &[(3, false), (0, true)]);
         assert_eq!(presence.left(), Left::Closed);
@@ -197,10 +192,7 @@ mod tests {
         assert_eq!(first, 83);
         run(&mut presence, &[(0, true)]);
         assert_eq!(presence.left(), Left::Closed);
-        assert!(
-            !run(&mut presence, &[(3, false); 80]).contains(&true),
-            "opened again: starts silent"
-        );
+        assert!(!run(&mut presence, &[(3, false); 80]).contains(&true), "opened again: starts silent");
         assert_eq!(presence.left(), Left::Silent);
     }
 }

@@ -177,13 +177,7 @@ impl State {
 
     /// True if the input on air has no frame and still counts as present (Q4).
     pub fn is_underrun(self) -> bool {
-        matches!(
-            self,
-            Self::Program {
-                missing_since_ns: Some(_),
-                ..
-            }
-        )
+        matches!(self, Self::Program { missing_since_ns: Some(_), .. })
     }
 }
 
@@ -220,10 +214,7 @@ pub fn first_present(
     present: [bool; InputId::ALL.len()],
 ) -> Option<InputId> {
     let allowed = |input: &InputId| forced.is_none_or(|forced| forced == *input);
-    order
-        .iter()
-        .copied()
-        .find(|input| allowed(input) && present[*input as usize])
+    order.iter().copied().find(|input| allowed(input) && present[*input as usize])
 }
 
 /// The state of this tick, given that of the last one.
@@ -235,16 +226,10 @@ pub fn step(state: State, situation: &Situation) -> State {
     };
     let missing_since_ns = match state {
         _ if situation.seen[top as usize].has_frame => None,
-        State::Program {
-            input,
-            missing_since_ns,
-        } if input == top => missing_since_ns.or(Some(now_ns)),
+        State::Program { input, missing_since_ns } if input == top => missing_since_ns.or(Some(now_ns)),
         State::Program { .. } | State::Grace { .. } | State::Fallback => Some(now_ns),
     };
-    State::Program {
-        input: top,
-        missing_since_ns,
-    }
+    State::Program { input: top, missing_since_ns }
 }
 
 fn without_input(state: State, situation: &Situation) -> State {
@@ -253,11 +238,7 @@ fn without_input(state: State, situation: &Situation) -> State {
         State::Grace { since_ns } => since_ns,
         State::Fallback => return State::Fallback,
     };
-    if situation.now_ns >= since_ns + situation.grace_ns {
-        State::Fallback
-    } else {
-        State::Grace { since_ns }
-    }
+    if situation.now_ns >= since_ns + situation.grace_ns { State::Fallback } else { State::Grace { since_ns } }
 }
 
 /// Why the state changed from `old` to `new`; `before` if it did not.
@@ -291,11 +272,7 @@ mod tests {
     const ORDER: [InputId; 2] = [InputId::Live, InputId::Station];
 
     fn seen(state: char) -> Seen {
-        Seen {
-            present: state != '-',
-            has_frame: state == 'f',
-            left: Left::Missed,
-        }
+        Seen { present: state != '-', has_frame: state == 'f', left: Left::Missed }
     }
 
     /// `inputs`: live and station, each `f` with a frame, `u` present without one, `-` absent.
@@ -311,10 +288,7 @@ mod tests {
     }
 
     fn program(input: InputId, missing_since_ns: Option<u64>) -> State {
-        State::Program {
-            input,
-            missing_since_ns,
-        }
+        State::Program { input, missing_since_ns }
     }
 
     #[test]
@@ -349,21 +323,14 @@ mod tests {
             (program(Live, Some(50)), 122, "-u", program(Station, Some(122))),
         ];
         for (from, now_ns, inputs, to) in table {
-            assert_eq!(
-                step(from, &at(now_ns, inputs, None)),
-                to,
-                "{from:?} at {now_ns} with {inputs}"
-            );
+            assert_eq!(step(from, &at(now_ns, inputs, None)), to, "{from:?} at {now_ns} with {inputs}");
         }
     }
 
     #[test]
     fn q3_no_grace_is_straight_to_fallback() {
         for (since, now_ns) in [(None, 50), (Some(50), 122)] {
-            let situation = Situation {
-                grace_ns: 0,
-                ..at(now_ns, "--", None)
-            };
+            let situation = Situation { grace_ns: 0, ..at(now_ns, "--", None) };
             assert_eq!(step(program(InputId::Station, since), &situation), State::Fallback);
         }
     }
@@ -398,26 +365,14 @@ mod tests {
             assert_eq!(reason(expected, grace, State::Fallback, &situation), Reason::GraceOver);
         }
         let situation = at(0, "-f", None);
-        assert_eq!(
-            reason(Reason::GraceOver, grace, on_air, &situation),
-            Reason::StationPresent
-        );
-        assert_eq!(
-            reason(Reason::Start, State::Fallback, State::Fallback, &at(0, "--", None)),
-            Reason::Start
-        );
+        assert_eq!(reason(Reason::GraceOver, grace, on_air, &situation), Reason::StationPresent);
+        assert_eq!(reason(Reason::Start, State::Fallback, State::Fallback, &at(0, "--", None)), Reason::Start);
     }
 
     #[test]
     fn numbers_and_back() {
-        Reason::ALL
-            .into_iter()
-            .for_each(|r| assert_eq!(Reason::from_u8(r as u8), r));
-        Source::ALL
-            .into_iter()
-            .for_each(|s| assert_eq!(Source::from_u8(s as u8), s));
-        Mode::ALL
-            .into_iter()
-            .for_each(|m| assert_eq!(Mode::from_u8(m as u8), m));
+        Reason::ALL.into_iter().for_each(|r| assert_eq!(Reason::from_u8(r as u8), r));
+        Source::ALL.into_iter().for_each(|s| assert_eq!(Source::from_u8(s as u8), s));
+        Mode::ALL.into_iter().for_each(|m| assert_eq!(Mode::from_u8(m as u8), m));
     }
 }

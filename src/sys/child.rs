@@ -87,15 +87,7 @@ impl PidFd {
     /// Sends a signal. A child that is gone is not an error.
     pub fn signal(&self, signal: i32) {
         // SAFETY: the descriptor is ours; a null siginfo means "as kill would".
-        unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal,
-                std::ptr::null::<u8>(),
-                0,
-            )
-        };
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, std::ptr::null::<u8>(), 0) };
     }
 
     /// Reaps the child if it has ended. `None` while it runs; never blocks.

@@ -16,10 +16,7 @@ pub fn spawn<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<thread::JoinHandle<T>> {
     debug_assert!(name.len() <= 15, "{name}: Linux cuts thread names at 15 bytes");
-    thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(body)
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
 }
 
 /// Makes the calling thread SCHED_FIFO with `priority`; children do not inherit it.
@@ -27,16 +24,10 @@ pub fn spawn<T: Send + 'static>(
 /// # Errors
 /// EPERM without the right to it.
 pub fn set_fifo(priority: i32) -> io::Result<()> {
-    let param = libc::sched_param {
-        sched_priority: priority,
-    };
+    let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is initialised and outlives the call; 0 is the calling thread.
     let rc = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const param) };
-    if rc == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets the calling thread's nice value.
@@ -46,11 +37,7 @@ pub fn set_fifo(priority: i32) -> io::Result<()> {
 pub fn set_nice(nice: i32) -> io::Result<()> {
     // SAFETY: no pointers; on Linux, 0 with PRIO_PROCESS is the calling thread.
     let rc = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
-    if rc == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The nice value of a process's main thread; `None` if it is gone.
@@ -71,11 +58,7 @@ pub fn nice_of(pid: u32) -> Option<i32> {
 pub fn lock_memory() -> io::Result<()> {
     // SAFETY: no pointers.
     let rc = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
-    if rc == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Wakes the calling thread's sleeps as exactly as the kernel can, for a thread

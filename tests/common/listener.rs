@@ -110,10 +110,23 @@ impl Recording {
         let file = dir.join("recording.mp3");
         let whole = self.frames().concat();
         std::fs::write(&file, whole).expect("write");
-        let ffmpeg = Command::new("ffmpeg").args(["-v", "error", "-xerror", "-i"]).arg(&file).args(["-f", "null", "-"]).output().expect("ffmpeg");
-        assert!(ffmpeg.status.success() && ffmpeg.stderr.is_empty(), "ffmpeg: {}", String::from_utf8_lossy(&ffmpeg.stderr));
+        let ffmpeg = Command::new("ffmpeg")
+            .args(["-v", "error", "-xerror", "-i"])
+            .arg(&file)
+            .args(["-f", "null", "-"])
+            .output()
+            .expect("ffmpeg");
+        assert!(
+            ffmpeg.status.success() && ffmpeg.stderr.is_empty(),
+            "ffmpeg: {}",
+            String::from_utf8_lossy(&ffmpeg.stderr)
+        );
         let mpg123 = Command::new("mpg123").args(["-q", "-t"]).arg(&file).output().expect("mpg123");
-        assert!(mpg123.status.success() && mpg123.stderr.is_empty(), "mpg123: {}", String::from_utf8_lossy(&mpg123.stderr));
+        assert!(
+            mpg123.status.success() && mpg123.stderr.is_empty(),
+            "mpg123: {}",
+            String::from_utf8_lossy(&mpg123.stderr)
+        );
     }
 
     /// Decoded to interleaved samples by FFmpeg.

@@ -16,7 +16,7 @@ pub fn music(number: u64) -> PumpFrame {
         noise ^= noise << 17;
         let t = (number * 1152 + i as u64) as f64 / f64::from(SAMPLE_RATE_HZ);
         let hiss = (noise % 2000) as f64 / 1000.0 - 1.0;
-        let hit = if number % 17 == 0 && (300..340).contains(&i) { 1.2 } else { 0.0 };
+        let hit = if number.is_multiple_of(17) && (300..340).contains(&i) { 1.2 } else { 0.0 };
         let chord = (t * pitch * std::f64::consts::TAU).sin()
             + 0.5 * (t * pitch * 3.76).sin()
             + 0.3 * (t * pitch * 12.6 + (t * 31.0).sin()).sin();

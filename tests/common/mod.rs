@@ -86,7 +86,10 @@ impl Setup {
         // What else it prints is not lost to a broken pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let Some(port) = port else {
-            panic!("the tower did not say where to listen; its log:\n{}", std::fs::read_to_string(dir.join("tower.log")).unwrap_or_default());
+            panic!(
+                "the tower did not say where to listen; its log:\n{}",
+                std::fs::read_to_string(dir.join("tower.log")).unwrap_or_default()
+            );
         };
         Tower { child: Some(child), dir, port }
     }
@@ -94,7 +97,8 @@ impl Setup {
 
 pub fn temp_dir() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let dir = std::env::temp_dir().join(format!("retrowaves-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
+    let dir =
+        std::env::temp_dir().join(format!("retrowaves-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
     std::fs::create_dir_all(&dir).expect("temporary folder");
     dir
 }

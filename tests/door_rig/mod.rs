@@ -91,14 +91,11 @@ impl Rig {
         configure(&mut config);
         let clock = Arc::new(OnAirClock::new(0).expect("clock"));
         let mp3 = Arc::new(FrameRingBuffer::new(MP3.frames_max, MP3_FRAME_BYTES_MAX, MP3.when_full));
-        let (listeners, pump, encoder) = (
-            Arc::<ListenerStats>::default(),
-            Arc::<PumpStats>::default(),
-            Arc::<EncoderStats>::default(),
-        );
+        let (listeners, pump, encoder) =
+            (Arc::<ListenerStats>::default(), Arc::<PumpStats>::default(), Arc::<EncoderStats>::default());
         encoder.state.store(EncoderState::Running as u8, SeqCst);
         let router = Arc::new(AudioInputRouter::new(100));
-        let outlet = OnAirOutlet::new(mp3.clone(), encoder.clone(), filler().into());
+        let outlet = OnAirOutlet::new(mp3.clone(), encoder.clone(), filler().into(), Arc::default());
         let sources = StatusSources {
             pump: pump.clone(),
             encoder: encoder.clone(),
@@ -109,11 +106,7 @@ impl Rig {
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");
-        let control = control::start(ControlDeps {
-            config: &config,
-            sources,
-            frame_bytes: FRAME_BYTES,
-        });
+        let control = control::start(ControlDeps { config: &config, sources, frame_bytes: FRAME_BYTES });
         let deps = DoorDeps {
             config: &config,
             clock: clock.clone(),
@@ -171,9 +164,7 @@ impl Rig {
     /// A listener whose response head has been read.
     pub fn listen(&self) -> TcpStream {
         let mut stream = self.connect();
-        stream
-            .write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .expect("sent");
+        stream.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
         let head = read_head(&mut stream);
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         stream
@@ -263,17 +254,12 @@ pub fn assert_gapless(numbers: &[u64]) {
 }
 
 pub fn body_json(reply: &str) -> serde_json::Value {
-    let (head, body) = reply
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no reply: {reply:?}"));
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {reply:?}"));
     serde_json::from_str(body).unwrap_or_else(|e| panic!("{e} in {head}\n{body}"))
 }
 
 pub fn status_of(reply: &str) -> u16 {
-    reply
-        .get(9..12)
-        .and_then(|s| s.parse().ok())
-        .unwrap_or_else(|| panic!("no reply: {reply:?}"))
+    reply.get(9..12).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no reply: {reply:?}"))
 }
 
 pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
