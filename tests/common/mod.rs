@@ -6,6 +6,7 @@ pub mod listener;
 pub mod material;
 pub mod programme;
 pub mod sender;
+pub mod stand_in;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
