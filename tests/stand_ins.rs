@@ -140,7 +140,8 @@ fn s6_s7_each_failure_is_named_and_the_real_one_recovers() {
             assert_eq!(said, mode == how, "{how}: what it said last\n{log}");
         }
     }
-    // Frames flow from the encoder again, not from the filler.
+    // Frames flow from the encoder again, not from the filler; at the latest after a cushion.
+    sleep(Duration::from_secs(1));
     let fillers = tower.figure("encoder/fillers");
     sleep(Duration::from_secs(1));
     assert_eq!(tower.figure("encoder/fillers"), fillers);
@@ -415,6 +416,8 @@ fn s7_degraded_recovers_within_a_minute_of_the_real_one() {
     sleep(Duration::from_secs(50));
     assert_eq!(tower.encoder_state(), "DEGRADED");
     wait_for_state(&tower, "RUNNING");
+    // After failures without output it starts at now, one cushion before it is heard.
+    sleep(Duration::from_secs(1));
     let fillers = tower.figure("encoder/fillers");
     sleep(Duration::from_secs(2));
     assert_eq!(tower.figure("encoder/fillers"), fillers);
