@@ -24,6 +24,9 @@ use super::{
 };
 use crate::limits::HEAD_BYTES_MAX;
 
+/// Reads of a lingering visitor in one turn.
+const LINGER_READS: usize = 4;
+
 /// A connection and what it is doing.
 pub(super) struct Visitor {
     pub(super) socket: OwnedFd,
@@ -106,13 +109,7 @@ impl Visitor {
                 Some(false) => Need::Nothing,
                 Some(true) => Need::Linger,
             },
-            Doing::Lingering => loop {
-                match receive(&self.socket, scratch) {
-                    Received::Bytes(_) => {}
-                    Received::Nothing => return Need::Nothing,
-                    Received::End => return Need::Removal,
-                }
-            },
+            Doing::Lingering => linger_on(&self.socket, scratch),
         }
     }
 
@@ -167,6 +164,19 @@ fn send_all(socket: &OwnedFd, bytes: &[u8], sent: &mut usize) -> Option<bool> {
         }
     }
     Some(true)
+}
+
+/// Throws away what came, a bounded part of it: a visitor that floods is told of
+/// again at its next byte, and closed at its deadline.
+fn linger_on(socket: &OwnedFd, scratch: &mut [u8]) -> Need {
+    for _ in 0..LINGER_READS {
+        match receive(socket, scratch) {
+            Received::Bytes(_) => {}
+            Received::Nothing => return Need::Nothing,
+            Received::End => return Need::Removal,
+        }
+    }
+    Need::Nothing
 }
 
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Received {
