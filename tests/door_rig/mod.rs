@@ -284,13 +284,12 @@ pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> 
     }
 }
 
-/// A listener whose kernel holds next to nothing, so that the server sees at once that
-/// it does not read.
-pub fn listen_with_small_buffer(rig: &Rig) -> TcpStream {
+/// A listener whose kernel holds little, so that the server soon sees that it does not read.
+pub fn listen_with_buffer(rig: &Rig, bytes: usize) -> TcpStream {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
     use std::os::fd::AsRawFd;
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    setsockopt(&fd, sockopt::RcvBuf, &2304).expect("small buffer");
+    setsockopt(&fd, sockopt::RcvBuf, &bytes).expect("small buffer");
     let SocketAddr::V4(v4) = rig.address else {
         panic!("IPv4");
     };
