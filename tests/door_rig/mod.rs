@@ -183,6 +183,21 @@ impl Rig {
         body_json(&self.ask("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
+    /// Puts `web` in the place of the control plane: it gets each connection of the door.
+    pub fn replace_control(&mut self, web: impl Fn(UnixStream) + Send + 'static) {
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+        let listener = std::os::unix::net::UnixListener::bind(&self.config.control.web_socket).expect("bound");
+        // Ends with the process.
+        std::thread::spawn(move || listener.incoming().flatten().for_each(web));
+    }
+
+    /// Stops the control plane and leaves nothing in its place.
+    pub fn stop_control(&mut self) {
+        self.control.take().expect("running").stop();
+    }
+
     /// Stops door and control; the metronome stops too.
     pub fn stop(&mut self) {
         if let Some(door) = self.door.take() {
