@@ -24,8 +24,8 @@ use super::{
 };
 use crate::limits::HEAD_BYTES_MAX;
 
-/// Reads of a lingering visitor in one turn.
-const LINGER_READS: usize = 4;
+/// Reads of a lingering connection in one event: 128 KiB.
+const DISCARDS_PER_EVENT: usize = 8;
 
 /// A connection and what it is doing.
 pub(super) struct Visitor {
@@ -109,7 +109,7 @@ impl Visitor {
                 Some(false) => Need::Nothing,
                 Some(true) => Need::Linger,
             },
-            Doing::Lingering => linger_on(&self.socket, scratch),
+            Doing::Lingering => discard(&self.socket, scratch),
         }
     }
 
@@ -166,10 +166,10 @@ fn send_all(socket: &OwnedFd, bytes: &[u8], sent: &mut usize) -> Option<bool> {
     Some(true)
 }
 
-/// Throws away what came, a bounded part of it: a visitor that floods is told of
-/// again at its next byte, and closed at its deadline.
-fn linger_on(socket: &OwnedFd, scratch: &mut [u8]) -> Need {
-    for _ in 0..LINGER_READS {
+/// Bounded, or one who sends without end would have the thread to himself. What is
+/// left then is not of interest: more of it is a new event, and the deadline ends it.
+fn discard(socket: &OwnedFd, scratch: &mut [u8]) -> Need {
+    for _ in 0..DISCARDS_PER_EVENT {
         match receive(socket, scratch) {
             Received::Bytes(_) => {}
             Received::Nothing => return Need::Nothing,
