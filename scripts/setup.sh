@@ -70,14 +70,35 @@ install_missing() {
 	done
 }
 
-check_rust() {
-	local how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-	has cargo || die "cargo is missing. Install Rust $RUST_MIN or later (https://rustup.rs): $how"
+rust_is_new_enough() {
+	has cargo && has rustc || return 1
 	local version
 	version=$(cargo --version | cut -d' ' -f2)
-	if [ "$(printf '%s\n' "$RUST_MIN" "$version" | sort -V | head -n1)" != "$RUST_MIN" ]; then
-		die "cargo $version is too old: $RUST_MIN or later is needed. \`rustup update\`, or: $how"
+	[ "$(printf '%s\n' "$RUST_MIN" "$version" | sort -V | head -n1)" = "$RUST_MIN" ]
+}
+
+# What Debian would install for this package; empty if it has none.
+candidate() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" { print $2 }'; }
+
+# A Rust that is there and too old is not touched: it may be wanted for something else.
+check_rust() {
+	rust_is_new_enough && return
+	local how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+	has cargo && die "$(cargo --version) is too old: $RUST_MIN or later is needed. \`rustup update\`, or: $how"
+	say "missing: cargo (Rust $RUST_MIN or later)"
+	if has apt-get; then
+		[ -n "$(candidate cargo)" ] || as_root apt-get -q update </dev/null >&2
+		# Debian 12 has a current Rust for its browsers; Debian 13 and later have rustup.
+		if dpkg --compare-versions "$(candidate cargo-web)" ge "$RUST_MIN" 2>/dev/null; then
+			say "installing: cargo-web, rustc-web"
+			apt_install cargo-web rustc-web
+		elif [ -n "$(candidate rustup)" ]; then
+			say "installing: rustup, and by it the stable toolchain"
+			apt_install rustup
+			rustup default stable >&2
+		fi
 	fi
+	rust_is_new_enough || die "install Rust $RUST_MIN or later (https://rustup.rs): $how"
 }
 
 check_lints() {
