@@ -50,7 +50,7 @@ fn a1_a5_loaded_lateness_is_that_of_cyclictest() {
 
 fn compare_with_cyclictest(name: &str, busy: usize) {
     let length = length(600);
-    let _load = Load::start(busy);
+    let _load = stress(busy, length);
     // Since its start the tower counts what cyclictest counts: nothing before, nothing after.
     let tower = Tower::start();
     let started_ns = now_ns();
@@ -98,6 +98,28 @@ fn cyclictest(length: Duration) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .expect("cyclictest (Debian: rt-tests)")
+}
+
+/// Ordinary programs on every core. `None`: none.
+fn stress(processes: usize, length: Duration) -> Option<Stress> {
+    let child = (processes > 0).then(|| {
+        Command::new("stress-ng")
+            .args(["--quiet", "--cpu", &processes.to_string(), "--timeout", &(length.as_secs() + 30).to_string()])
+            .spawn()
+            .expect("stress-ng")
+    });
+    child.map(Stress)
+}
+
+struct Stress(Child);
+
+impl Drop for Stress {
+    fn drop(&mut self) {
+        // SIGTERM, so that it ends its own children.
+        let pid = i32::try_from(self.0.id()).expect("a process id");
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
 }
 
 /// What cyclictest counted: wake-ups by whole microseconds.
