@@ -353,6 +353,7 @@ impl Drive {
             self.stats.restarts.add(1);
         }
         if let Some(spare) = self.children.spare.take() {
+            self.keeper.note_gone(now_ms);
             return self.put_in_charge(spare, replay, now_ms);
         }
         // A spare that is on its way will be the encoder.
@@ -456,7 +457,7 @@ impl Drive {
             return self.lose_spare(spare, kind, now_ms);
         }
         if !was_ready && spare.frames_out() > 0 {
-            self.keeper.note_ready();
+            self.keeper.note_ready(now_ms);
             self.reporter.report(EncoderEvent::SpareReady { pid: spare.process.pid });
         }
         self.children.spare = Some(spare);
