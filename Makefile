@@ -5,6 +5,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # For `make run`: passed on to `tower run`.
 ARGS ?=
+# For `make soak`: for each run.
+SOAK_SECONDS ?= 600
 # For `make fuzz`: for each target.
 FUZZ_SECONDS ?= 60
 
@@ -31,21 +33,23 @@ test:
 	cargo test --locked --no-fail-fast --test '*' -- --test-threads=1 || status=1; \
 	exit $$status
 
-# Long runs are ignored tests.
+# Long runs are ignored tests; each lasts SOAK_SECONDS.
 soak:
 	@scripts/setup.sh soak
-	cargo test --release --locked --no-fail-fast --test '*' -- --ignored --test-threads=1 --nocapture
+	RETROWAVES_SOAK_SEC=$(SOAK_SECONDS) cargo test --release --locked --no-fail-fast --test '*' -- --ignored --test-threads=1 --nocapture
 
 bench:
 	@scripts/setup.sh bench
-	cargo bench --locked --benches
+	cargo bench --locked --bench cost
 
 fuzz:
 	@scripts/setup.sh fuzz
 	@targets=$$(cargo +nightly fuzz list) || exit 1; \
 	for target in $$targets; do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
-		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		mkdir -p "fuzz/corpus/$$target"; \
+		cargo +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 -print_final_stats=1 || exit 1; \
 	done
 
 clean:

@@ -15,7 +15,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 needs_run=(ffmpeg:ffmpeg cc:build-essential)
 needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
-needs_bench=("${needs_soak[@]}")
+needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=(cc:build-essential c++:build-essential)
 
 case "${1:-}" in
@@ -53,6 +53,24 @@ apt_install() {
 	}
 }
 
+# The benchmark compares with Icecast's program. Its service, which would take port 8000, is
+# neither started (Debian's way to say so is policy-rc.d) nor enabled.
+install_without_service() {
+	local policy=/usr/sbin/policy-rc.d mine=
+	if [ ! -e "$policy" ]; then
+		mine=$policy
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+		as_root chmod 755 "$policy"
+	fi
+	local status=0
+	apt_install "$1" || status=$?
+	[ -z "$mine" ] || as_root rm -f "$mine"
+	if [ -d /run/systemd/system ]; then
+		as_root systemctl disable --quiet "$1" >&2 || true
+	fi
+	return $status
+}
+
 install_missing() {
 	local missing=() packages=() need
 	for need in "${needs[@]}"; do
@@ -64,20 +82,45 @@ install_missing() {
 	say "missing: ${missing[*]}"
 	has apt-get || die "install these programs first (there is no apt-get here): ${missing[*]}"
 	say "installing: ${packages[*]}"
-	apt_install "${packages[@]}"
+	local plain=()
+	for need in "${packages[@]}"; do
+		if [ "$need" = icecast2 ]; then install_without_service icecast2; else plain+=("$need"); fi
+	done
+	[ ${#plain[@]} = 0 ] || apt_install "${plain[@]}"
 	for need in "${missing[@]}"; do
 		has "$need" || die "$need is still missing after installing ${packages[*]}"
 	done
 }
 
-check_rust() {
-	local how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-	has cargo || die "cargo is missing. Install Rust $RUST_MIN or later (https://rustup.rs): $how"
+rust_is_new_enough() {
+	has cargo && has rustc || return 1
 	local version
 	version=$(cargo --version | cut -d' ' -f2)
-	if [ "$(printf '%s\n' "$RUST_MIN" "$version" | sort -V | head -n1)" != "$RUST_MIN" ]; then
-		die "cargo $version is too old: $RUST_MIN or later is needed. \`rustup update\`, or: $how"
+	[ "$(printf '%s\n' "$RUST_MIN" "$version" | sort -V | head -n1)" = "$RUST_MIN" ]
+}
+
+# What Debian would install for this package; empty if it has none.
+candidate() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" { print $2 }'; }
+
+# A Rust that is there and too old is not touched: it may be wanted for something else.
+check_rust() {
+	rust_is_new_enough && return
+	local how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+	has cargo && die "$(cargo --version) is too old: $RUST_MIN or later is needed. \`rustup update\`, or: $how"
+	say "missing: cargo (Rust $RUST_MIN or later)"
+	if has apt-get; then
+		[ -n "$(candidate cargo)" ] || as_root apt-get -q update </dev/null >&2
+		# Debian 12 has a current Rust for its browsers; Debian 13 and later have rustup.
+		if dpkg --compare-versions "$(candidate cargo-web)" ge "$RUST_MIN" 2>/dev/null; then
+			say "installing: cargo-web, rustc-web"
+			apt_install cargo-web rustc-web
+		elif [ -n "$(candidate rustup)" ]; then
+			say "installing: rustup, and by it the stable toolchain"
+			apt_install rustup
+			rustup default stable >&2
+		fi
 	fi
+	rust_is_new_enough || die "install Rust $RUST_MIN or later (https://rustup.rs): $how"
 }
 
 check_lints() {

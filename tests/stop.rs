@@ -119,7 +119,7 @@ fn i1_a_second_sigterm_changes_nothing() {
 fn i1_s11_sigterm_while_the_encoder_boots() {
     let stand_in = StandIn::new("slow");
     let mut tower = Setup::default().env("TOWER_FFMPEG", stand_in.path().display()).start();
-    assert_eq!(tower.encoder_state(), "BOOTING");
+    tower.wait_until("it boots", Duration::from_millis(500), |status| status["encoder"]["state"] == "BOOTING");
     let children = children_of(tower.pid());
     assert!(!children.is_empty());
     let (status, took) = tower.end(Signal::SIGTERM);

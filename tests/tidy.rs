@@ -219,3 +219,16 @@ fn licences_of_dependencies_are_permissive() {
     });
     check("licences", refused.map(|line| (*line).to_owned()).collect());
 }
+
+/// SPECIFICATION.md names tests; each of them must be there.
+#[test]
+fn every_test_that_the_specification_names_exists() {
+    let specification = fs::read_to_string(root().join("SPECIFICATION.md")).expect("SPECIFICATION.md");
+    let sources: String = rust_files().into_iter().map(|(_, text)| text).collect();
+    let named = specification.split('`').skip(1).step_by(2).filter(|word| {
+        let family = word.split(|c: char| c.is_ascii_digit()).next().unwrap_or("");
+        word.contains('_') && ["a", "b", "c", "f", "h", "i", "k", "log", "m", "n", "p", "q", "r", "s"].contains(&family)
+    });
+    let missing: Vec<&str> = named.filter(|test| !sources.contains(&format!("fn {test}("))).collect();
+    assert!(missing.is_empty(), "named in SPECIFICATION.md and nowhere else: {missing:#?}");
+}

@@ -89,7 +89,7 @@ fn report(command: &EncoderCommand, written: usize, outcome: &Outcome) -> String
          PCM frames    {written} in {} ms\n\
          MP3 frames    {} (one is always owed: the encoder looks ahead)\n\
          first frame   {} ms after the start of the process\n\
-         backlog       {} frames at most\n\
+         backlog       {} at most, once it had started (1 or 2: frames come one by one)\n\
          ffmpeg says   {stderr}\n",
         written as u64 * TICK_MS,
         outcome.frames.len(),

@@ -21,7 +21,10 @@ use std::{
 use serde::Serialize;
 
 use super::status::StatusSources;
-use crate::{encoder::EncoderState, sys::time::now_ns};
+use crate::{
+    encoder::{EncoderState, Header},
+    sys::time::now_ns,
+};
 
 /// How long all must have been well.
 const WINDOW_SEC: u64 = 10;
@@ -96,7 +99,8 @@ fn count(reasons: &mut Vec<String>, n: u64, what: &str) {
 /// Reads a stream and counts what is wrong with it. Pure.
 pub struct StreamCheck {
     frame_bytes: usize,
-    class: Option<[u8; 4]>,
+    /// The first header: all others are of its class.
+    class: Option<Header>,
     /// The beginning of a frame that is not whole yet.
     begun: Vec<u8>,
     /// Whole frames.
@@ -104,12 +108,6 @@ pub struct StreamCheck {
     /// Frames that are none.
     pub faults: u64,
 }
-
-/// What all frames of a stream share: sync, version, layer, CRC; bitrate, rate; channel mode.
-const CLASS_MASK: [u8; 4] = [0xff, 0xff, 0xfc, 0xc0];
-const HEADER_BYTES: usize = 4;
-/// Header and the nine bits of `main_data_begin`.
-const LOOKED_AT_BYTES: usize = HEADER_BYTES + 2;
 
 impl StreamCheck {
     /// A stream whose frames have `frame_bytes` each.
@@ -140,15 +138,14 @@ impl StreamCheck {
         true
     }
 
+    /// A header of the class, a length that fits, and no need of earlier frames.
     fn is_frame(&mut self) -> bool {
-        let Some(&[a, b, c, d, e, f]) = self.begun.first_chunk::<LOOKED_AT_BYTES>() else {
+        let Some(header) = self.begun.first_chunk().and_then(|bytes| Header::parse(*bytes)) else {
             return false;
         };
-        let mut class = [a, b, c, d];
-        class.iter_mut().zip(CLASS_MASK).for_each(|(byte, mask)| *byte &= mask);
-        let same = *self.class.get_or_insert(class) == class;
-        // Sync of MPEG-1 Layer III without CRC, and a frame that needs no other.
-        same && a == 0xff && b & 0xfe == 0xfa && (b & 1 == 0 || (e == 0 && f & 0x80 == 0))
+        self.class.get_or_insert(header).same_encoder(header)
+            && header.frame_bytes() == self.frame_bytes
+            && header.main_data_begin(&self.begun) == 0
     }
 }
 

@@ -1,3 +1,5 @@
+//! The control plane without its sockets: routes, status, who may change what.
+
 use std::sync::Arc;
 
 use super::*;

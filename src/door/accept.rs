@@ -93,7 +93,11 @@ impl Pace {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => *waiting = false,
                 Err(error) if is_exhaustion(&error) => return self.send_away(from, now_ns),
                 // That one connection failed; the next may not.
-                Err(_) => {}
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    log::error!("the front door cannot accept: {error}");
+                    self.paused_until_ns = now_ns + 1_000_000_000;
+                }
             }
         }
     }
@@ -117,4 +121,12 @@ fn reserve() -> Option<File> {
 fn is_exhaustion(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS))
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::ECONNABORTED | Errno::EPROTO | Errno::EPERM | Errno::EINTR | Errno::ENETDOWN | Errno::EHOSTUNREACH)
+    )
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// Lines of stderr that a probe shows.
 const STDERR_LINES_MAX: usize = 20;
+/// What piled up while the process started is out after so many frames.
+const SETTLED_FRAMES: usize = 20;
 /// How often a wait looks at the clock.
 const POLL_MS: u8 = 5;
 /// How long a process that closed its stdout may take to end.
@@ -50,7 +52,8 @@ pub struct Outcome {
     pub frames: Vec<Vec<u8>>,
     /// From the start of the process to the first frame.
     pub first_frame_ms: Option<u64>,
-    /// The most PCM frames that were in but not out, before their end.
+    /// The most PCM frames that were in but not out, once the start was over. One,
+    /// the look-ahead, is what a good FFmpeg shows.
     pub backlog_frames: usize,
     /// What FFmpeg said.
     pub stderr: Vec<String>,
@@ -198,12 +201,14 @@ impl Session {
         };
         let mut fds = [PollFd::new(child.process.stdout.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(POLL_MS));
-        outcome.backlog_frames = outcome.backlog_frames.max(child.owed_frames());
         let now = now_ms();
         let read = child.read(now, |_, frame| {
             outcome.first_frame_ms.get_or_insert(now - *started_ms);
             outcome.frames.push(frame.to_vec());
         });
+        if outcome.frames.len() > SETTLED_FRAMES {
+            outcome.backlog_frames = outcome.backlog_frames.max(child.owed_frames());
+        }
         self.read_stderr();
         match read {
             Read::Desync(what) => Err(Stop::Desync(what)),

@@ -1,3 +1,4 @@
 //! The inputs: each has a thread that fills its queue in the router.
 
+mod floor;
 pub mod station_socket;

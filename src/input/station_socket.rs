@@ -1,14 +1,13 @@
 //! `StationSocket`: raw PCM from a Unix socket into the router (N).
 //!
-//! Several senders may be connected; the newest has the floor, the others are
-//! read and discarded. Senders are kept in the order in which they came, so the
-//! floor always belongs to the last one, and nothing can disagree about it.
+//! One thread accepts senders and reads them in turns; who of them is heard is
+//! decided in `floor`.
 //!
 //! Nothing here keeps time, waits for the pump, or makes a sender wait: what the
 //! queue cannot take is dropped and counted there.
 
 use std::{
-    io::{self, Read},
+    io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -29,11 +28,11 @@ use nix::{
 };
 use thiserror::Error;
 
+use super::floor::Floor;
 use crate::{
     config::IngestConfig,
     limits::{SENDER_BYTES_PER_TURN, SENDERS_MAX},
-    reblock::Reblocker,
-    router::{AudioInputRouter, InputId},
+    router::AudioInputRouter,
     stats::IngestStats,
     sys::thread,
     unix_socket::{self, BindError, BoundSocket},
@@ -65,25 +64,10 @@ pub struct StationSocket {
     epoll: Epoll,
     wake: Arc<EventFd>,
     stop: Arc<AtomicBool>,
-    floor: Floor,
-    frame_samples: usize,
+    floor: Floor<UnixStream>,
     next_serial: u64,
     accept_rests: bool,
     buffer: Box<[u8]>,
-}
-
-/// The senders, and the way of the one that is heard.
-struct Floor {
-    /// In the order in which they came; the last one has the floor.
-    senders: Vec<Sender>,
-    router: Arc<AudioInputRouter>,
-    stats: Arc<IngestStats>,
-}
-
-struct Sender {
-    serial: u64,
-    stream: UnixStream,
-    reblocker: Reblocker,
 }
 
 impl StationSocket {
@@ -107,8 +91,7 @@ impl StationSocket {
             epoll,
             wake,
             stop: Arc::default(),
-            floor: Floor { senders: Vec::with_capacity(SENDERS_MAX), router, stats },
-            frame_samples: config.frame_samples,
+            floor: Floor::new(config.frame_samples, router, stats),
             next_serial: FIRST_SENDER,
             accept_rests: false,
             buffer: vec![0; SENDER_BYTES_PER_TURN].into(),
@@ -138,11 +121,7 @@ impl StationSocket {
                 Err(errno) => return log::error!("PCM ingest ended: {errno}"),
             }
         }
-        // Senders go one by one, so that what the last one left is still played.
-        while let Some(sender) = self.floor.senders.last() {
-            let serial = sender.serial;
-            self.floor.leave(serial);
-        }
+        self.floor.leave_all();
     }
 
     /// One look at everything that is ready. Senders come before newcomers, so what
@@ -176,20 +155,15 @@ impl StationSocket {
 
     fn welcome(&mut self, stream: UnixStream) {
         let serial = self.next_serial;
-        let stats = &self.floor.stats;
-        if self.floor.senders.len() >= SENDERS_MAX {
-            stats.refused.add(1);
-            log::warn!("a sender was refused: {SENDERS_MAX} are connected");
-            return;
+        if self.floor.is_full() {
+            return self.floor.refuse(&format_args!("{SENDERS_MAX} are connected"));
         }
         let watched = stream.set_nonblocking(true).and_then(|()| watch(&self.epoll, &stream, serial));
         if let Err(error) = watched {
-            stats.refused.add(1);
-            return log::warn!("cannot watch a sender: {error}");
+            return self.floor.refuse(&error);
         }
         self.next_serial += 1;
-        let reblocker = Reblocker::new(self.frame_samples);
-        self.floor.join(Sender { serial, stream, reblocker });
+        self.floor.join(serial, stream);
     }
 
     /// A listener that cannot be served would be ready for ever.
@@ -203,77 +177,6 @@ impl StationSocket {
         if let Err(errno) = self.epoll.modify(&self.socket, &mut event) {
             log::error!("cannot watch the PCM socket: {errno}");
         }
-    }
-}
-
-impl Floor {
-    /// A newcomer takes the floor.
-    fn join(&mut self, newcomer: Sender) {
-        if let Some(before) = self.senders.last_mut() {
-            end_stream(&self.router, before);
-        }
-        self.router.open(InputId::Station);
-        self.senders.push(newcomer);
-        self.stats.connections.add(1);
-        self.count();
-    }
-
-    /// Reads one sender, once: a flood gets no more than its turn.
-    fn read(&mut self, serial: u64, buffer: &mut [u8]) {
-        let Some(index) = self.senders.iter().position(|sender| sender.serial == serial) else {
-            return;
-        };
-        let has_floor = index + 1 == self.senders.len();
-        let sender = &mut self.senders[index];
-        match sender.stream.read(buffer) {
-            Ok(0) => self.leave(serial),
-            Ok(count) if has_floor => sender.reblocker.feed(&buffer[..count], |frame| {
-                // What a full queue drops is counted there.
-                let _ = self.router.push_frame(InputId::Station, frame);
-            }),
-            Ok(count) => {
-                sender.reblocker.discard(count);
-                self.stats.bytes_without_floor.add(count as u64);
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => {
-                log::debug!("a sender broke off: {error}");
-                self.leave(serial);
-            }
-        }
-    }
-
-    /// A sender has gone. If it had the floor, the one that came before it has it.
-    fn leave(&mut self, serial: u64) {
-        let Some(index) = self.senders.iter().position(|sender| sender.serial == serial) else {
-            return;
-        };
-        let mut gone = self.senders.remove(index);
-        if gone.reblocker.is_mid_frame() {
-            self.stats.partial_frames.add(1);
-            log::debug!("a sender left in the middle of a frame; the partial frame is discarded");
-        }
-        if index == self.senders.len() {
-            end_stream(&self.router, &mut gone);
-            match self.senders.is_empty() {
-                true => self.router.close(InputId::Station),
-                false => self.router.open(InputId::Station),
-            }
-        }
-        self.count();
-    }
-
-    fn count(&self) {
-        let now = self.senders.len();
-        self.stats.senders.set(now as u64);
-        log::info!("senders on the PCM socket: {now}");
-    }
-}
-
-/// What waits in the reblocker is played before anything of another sender.
-fn end_stream(router: &AudioInputRouter, sender: &mut Sender) {
-    if let Some(rest) = sender.reblocker.finish() {
-        let _ = router.push_frame(InputId::Station, &rest);
     }
 }
 
@@ -312,7 +215,7 @@ impl Drop for IngestHandle {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::Write,
+        io::{Read, Write},
         path::PathBuf,
         time::{Duration, Instant},
     };
@@ -320,6 +223,8 @@ mod tests {
     use super::*;
     use crate::{
         frame::{PUMP_FRAME_BYTES, PumpFrame, STATION_FRAME_BYTES, STATION_FRAME_SAMPLES},
+        reblock::Reblocker,
+        router::InputId,
         scratch::Scratch,
     };
 

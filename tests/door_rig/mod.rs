@@ -174,6 +174,21 @@ impl Rig {
         body_json(&self.ask("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
+    /// Puts `web` in the place of the control plane: it gets each connection of the door.
+    pub fn replace_control(&mut self, web: impl Fn(UnixStream) + Send + 'static) {
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+        let listener = std::os::unix::net::UnixListener::bind(&self.config.control.web_socket).expect("bound");
+        // Ends with the process.
+        std::thread::spawn(move || listener.incoming().flatten().for_each(web));
+    }
+
+    /// Stops the control plane and leaves nothing in its place.
+    pub fn stop_control(&mut self) {
+        self.control.take().expect("running").stop();
+    }
+
     /// Stops door and control; the metronome stops too.
     pub fn stop(&mut self) {
         if let Some(door) = self.door.take() {
@@ -270,13 +285,12 @@ pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> 
     }
 }
 
-/// A listener whose kernel holds next to nothing, so that the server sees at once that
-/// it does not read.
-pub fn listen_with_small_buffer(rig: &Rig) -> TcpStream {
+/// A listener whose kernel holds little, so that the server soon sees that it does not read.
+pub fn listen_with_buffer(rig: &Rig, bytes: usize) -> TcpStream {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
     use std::os::fd::AsRawFd;
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    setsockopt(&fd, sockopt::RcvBuf, &2304).expect("small buffer");
+    setsockopt(&fd, sockopt::RcvBuf, &bytes).expect("small buffer");
     let SocketAddr::V4(v4) = rig.address else {
         panic!("IPv4");
     };
