@@ -132,9 +132,9 @@ fn s6_s7_each_failure_is_named_and_the_real_one_recovers() {
         });
         let log = tower.log()[mark..].to_owned();
         assert!(log.contains("failed: exit, SIGKILL"), "{how}: the one that worked was killed\n{log}");
-        assert!(log.contains("encoder RUNNING → RESTARTING"), "{how}\n{log}");
-        assert!(log.contains("encoder BOOTING → RUNNING"), "{how}\n{log}");
-        assert!(!log.contains("→ DEGRADED"), "{how}\n{log}");
+        assert!(log.contains("encoder RUNNING -> RESTARTING"), "{how}\n{log}");
+        assert!(log.contains("encoder BOOTING -> RUNNING"), "{how}\n{log}");
+        assert!(!log.contains("-> DEGRADED"), "{how}\n{log}");
         for (mode, words) in [("exits", "cannot go on"), ("crashes", "about to crash")] {
             let said = log.contains(&format!("[FFMPEG] {words}")) && log.contains(&format!("its last words: {words}"));
             assert_eq!(said, mode == how, "{how}: what it said last\n{log}");
@@ -173,7 +173,7 @@ fn degrade(how: &str) {
     let log = tower.log()[mark..].to_owned();
     let (_, line) = FAILURES.into_iter().find(|(name, _)| *name == how).expect("in the table");
     assert_eq!(times(&log, line), 4, "{how}\n{log}");
-    assert!(log.contains("RESTARTING → DEGRADED") || log.contains("BOOTING → DEGRADED"), "{how}\n{log}");
+    assert!(log.contains("RESTARTING -> DEGRADED") || log.contains("BOOTING -> DEGRADED"), "{how}\n{log}");
     assert_eq!(tower.figure("encoder/restarts"), 4, "{how}");
     assert!(tower.figure("encoder/fillers") > 0);
     assert_eq!(last_heard(&recording, &tower).1.round(), 440.0, "{how}: the tone loop is on air\n{log}");

@@ -212,7 +212,7 @@ fn a3_another_user_without_rights_runs_and_says_so_once() {
     let runtime = user_dir.join("retrowaves");
     let log = || fs::read_to_string(runtime.join("tower.log")).unwrap_or_default();
     let start = Instant::now();
-    while !(runtime.join("pcm.sock").exists() && log().contains("encoder BOOTING → RUNNING")) {
+    while !(runtime.join("pcm.sock").exists() && log().contains("encoder BOOTING -> RUNNING")) {
         assert!(start.elapsed() < SOON, "{}", log());
         assert!(child.try_wait().expect("wait").is_none(), "{}", log());
         sleep(Duration::from_millis(20));

@@ -12,7 +12,11 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, send},
+    sys::{
+        signal::{Signal, killpg},
+        socket::{MsgFlags, send},
+    },
+    unistd::Pid,
 };
 
 use super::{header::Header, packetizer::Mp3Packetizer};
@@ -42,6 +46,19 @@ pub struct Spawned {
     pub stdin: OwnedFd,
     /// Our end of its stdout: a pipe, non-blocking.
     pub stdout: OwnedFd,
+}
+
+impl Spawned {
+    /// Signals the child and what it may have started: a script around FFmpeg has
+    /// the same process group. Not for a child that was reaped: its id, which names
+    /// the group, may be another's by then.
+    pub fn signal(&self, signal: i32) {
+        self.pidfd.signal(signal);
+        if let (Ok(pid), Ok(signal)) = (i32::try_from(self.pid), Signal::try_from(signal)) {
+            // A group that is gone already is as it should be.
+            let _ = killpg(Pid::from_raw(pid), signal);
+        }
+    }
 }
 
 /// A running child and what it owes.

@@ -489,7 +489,7 @@ impl Drive {
     fn let_die(&mut self, child: Child, kind: FailureKind, spare: bool, now_ms: u64) {
         let leaving = matches!(kind, FailureKind::Exit | FailureKind::Eof | FailureKind::StdinBroken);
         if !leaving {
-            child.process.pidfd.signal(libc::SIGKILL);
+            child.process.signal(libc::SIGKILL);
         }
         let (frames, owed) = (child.frames_out(), child.owed_frames().saturating_sub(LOOK_AHEAD_FRAMES));
         let kill_at_ms = leaving.then_some(now_ms + EXIT_GRACE_MS);
@@ -519,7 +519,7 @@ impl Drive {
                 return false;
             }
             if dying.kill_at_ms.is_some_and(|due| now_ms >= due) {
-                dying.process.pidfd.signal(libc::SIGKILL);
+                dying.process.signal(libc::SIGKILL);
                 dying.kill_at_ms = None;
             }
             true
@@ -543,7 +543,7 @@ pub(super) fn end_processes(left: &mut Vec<Spawned>) {
         let _ = shutdown(process.stdin.as_raw_fd(), Shutdown::Write);
     }
     for signal in [libc::SIGTERM, libc::SIGKILL] {
-        left.iter().for_each(|process| process.pidfd.signal(signal));
+        left.iter().for_each(|process| process.signal(signal));
         let until_ms = now_ms() + TERM_GRACE_MS;
         while !left.is_empty() && now_ms() < until_ms {
             left.retain(|process| process.pidfd.try_wait().is_none());

@@ -122,7 +122,7 @@ impl fmt::Display for EncoderEvent {
                     _ => Ok(()),
                 }
             }
-            Self::State { old, new } => write!(f, "encoder {} → {}", old.name(), new.name()),
+            Self::State { old, new } => write!(f, "encoder {} -> {}", old.name(), new.name()),
             Self::SlowStart { pid } => write!(f, "ffmpeg PID={pid} has not delivered a frame in 500 ms"),
             Self::Failed { pid, spare, kind, ended, frames, owed, .. } => {
                 write!(f, "{}ffmpeg PID={pid} failed: {kind}, ", role(*spare))?;

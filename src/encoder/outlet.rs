@@ -27,6 +27,8 @@ pub struct OnAirOutlet {
     filler: Box<[u8]>,
     /// Empty until it is encoded.
     tone_loop: Arc<OnceLock<Box<[u8]>>>,
+    /// The tone loop stood in last: it does so until the encoder's next frame.
+    on_tone: bool,
     held: Option<Popped>,
     buffer: [u8; MP3_FRAME_BYTES_MAX],
 }
@@ -39,7 +41,7 @@ impl OnAirOutlet {
         filler: Box<[u8]>,
         tone_loop: Arc<OnceLock<Box<[u8]>>>,
     ) -> Self {
-        Self { mp3, stats, filler, tone_loop, held: None, buffer: [0; MP3_FRAME_BYTES_MAX] }
+        Self { mp3, stats, filler, tone_loop, on_tone: false, held: None, buffer: [0; MP3_FRAME_BYTES_MAX] }
     }
 
     /// Bytes of every frame on air (the stream is CBR).
@@ -54,6 +56,7 @@ impl OnAirOutlet {
             match self.held {
                 Some(held) if held.tag == number => {
                     self.held = None;
+                    self.on_tone = false;
                     return (&self.buffer[..held.len], FrameKind::Encoded);
                 }
                 Some(held) if held.tag > number => break,
@@ -68,11 +71,12 @@ impl OnAirOutlet {
         self.stand_in(number)
     }
 
-    /// What is on air instead: the tone loop in DEGRADED, else silence.
-    fn stand_in(&self, number: u64) -> (&[u8], FrameKind) {
+    /// What is on air instead: from DEGRADED until the encoder delivers again the
+    /// tone loop, else silence.
+    fn stand_in(&mut self, number: u64) -> (&[u8], FrameKind) {
         self.stats.fillers.add(1);
-        let degraded = self.stats.state.load(Relaxed) == EncoderState::Degraded as u8;
-        let Some(tone) = self.tone_loop.get().filter(|_| degraded) else {
+        self.on_tone |= self.stats.state.load(Relaxed) == EncoderState::Degraded as u8;
+        let Some(tone) = self.tone_loop.get().filter(|_| self.on_tone) else {
             return (&self.filler, FrameKind::Filler);
         };
         self.stats.tone_loop_frames.add(1);
@@ -135,5 +139,9 @@ mod tests {
         outlet.stats.state.store(EncoderState::Degraded as u8, Relaxed);
         assert_eq!(heard(&mut outlet, 2..9), [3, 1, 2, 3, 1, 2, 3]);
         assert_eq!((outlet.stats.fillers.get(), outlet.stats.tone_loop_frames.get()), (9, 7));
+        // It runs again, and owes its first frame: no silence between tone and programme.
+        outlet.stats.state.store(EncoderState::Running as u8, Relaxed);
+        outlet.mp3.push_frame(11, &[7; 4]);
+        assert_eq!(heard(&mut outlet, 9..13), [1, 2, 7, 0]);
     }
 }
