@@ -263,7 +263,7 @@ fn s9_a_broken_spare_does_not_disturb_a_working_encoder() {
         let setup = setup(&stand_in)
             .set("encoder.spare=true")
             .env("TOWER_ENCODER_BACKOFF_MS", "100,200,300")
-            .env("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", 500);
+            .env("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", 800);
         let tower = setup.start();
         wait_for_state(&tower, "RUNNING");
         let pid = tower.encoder_pid();

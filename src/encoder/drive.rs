@@ -495,8 +495,8 @@ impl Drive {
         let kill_at_ms = leaving.then_some(now_ms + EXIT_GRACE_MS);
         // Its descriptors stay until it is gone: a closed stdin would make it end as if all were well.
         let process = child.process;
-        let _ = self.epoll.delete(&process.stdin);
-        let _ = self.epoll.delete(&process.stdout);
+        unwatch(&self.epoll, &process.stdin);
+        unwatch(&self.epoll, &process.stdout);
         self.children.dying.push(Dying {
             process,
             spare,
@@ -511,11 +511,12 @@ impl Drive {
 
     /// Reaps what has ended, kills what should have, forgets what cannot.
     fn bury(&mut self, now_ms: u64) {
-        let Self { children, reporter, .. } = self;
+        let Self { children, reporter, epoll, .. } = self;
         children.dying.retain_mut(|dying| {
             let ended = dying.process.pidfd.try_wait();
             if ended.is_some() || now_ms >= dying.forget_at_ms {
                 reporter.report(dying.epitaph(ended));
+                unwatch(epoll, &dying.process.pidfd);
                 return false;
             }
             if dying.kill_at_ms.is_some_and(|due| now_ms >= due) {
@@ -552,6 +553,15 @@ pub(super) fn end_processes(left: &mut Vec<Spawned>) {
             }
         }
     }
+}
+
+/// Before a descriptor is closed, and not by closing it: while another child is
+/// being started, a copy of it lives on between fork and exec, and epoll would go
+/// on telling of it. This thread would spin at real-time priority and keep that very
+/// exec from happening.
+fn unwatch(epoll: &Epoll, fd: impl AsFd) {
+    // One that was never watched is as good.
+    let _ = epoll.delete(fd);
 }
 
 impl Dying {
