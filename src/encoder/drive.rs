@@ -5,7 +5,7 @@
 //! at most 64 KiB of a child in one go, and logs through the journal only.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
         Arc,
         atomic::{
@@ -19,6 +19,7 @@ use heapless::spsc::Consumer;
 use nix::sys::{
     epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout},
     eventfd::EventFd,
+    socket::{Shutdown, shutdown},
 };
 
 use super::{
@@ -368,6 +369,7 @@ impl Drive {
             self.stats.restarts.add(1);
         }
         if let Some(spare) = self.children.spare.take() {
+            self.keeper.note_gone(now_ms);
             return self.put_in_charge(spare, replay, now_ms);
         }
         // A spare that is on its way will be the encoder.
@@ -471,7 +473,7 @@ impl Drive {
             return self.lose_spare(spare, kind, now_ms);
         }
         if !was_ready && spare.frames_out() > 0 {
-            self.keeper.note_ready();
+            self.keeper.note_ready(now_ms);
             self.reporter.report(EncoderEvent::SpareReady { pid: spare.process.pid });
         }
         self.children.spare = Some(spare);
@@ -548,8 +550,13 @@ impl Drive {
     }
 }
 
-/// Ends and reaps processes: TERM, then KILL.
+/// Ends and reaps processes: TERM, then KILL. An FFmpeg that waits for PCM sees
+/// the signal only when its stdin ends, so that goes first.
 pub(super) fn end_processes(left: &mut Vec<Spawned>) {
+    for process in left.iter() {
+        // One that is gone already has nothing to be told.
+        let _ = shutdown(process.stdin.as_raw_fd(), Shutdown::Write);
+    }
     for signal in [libc::SIGTERM, libc::SIGKILL] {
         left.iter().for_each(|process| process.pidfd.signal(signal));
         let until_ms = now_ms() + TERM_GRACE_MS;

@@ -196,6 +196,7 @@ impl EncoderManager {
             log::info!("encoder command: {}", self.command);
         }
         if let Some(drive) = self.drive.take() {
+            self.stats.state.store(EncoderState::Starting as u8, Relaxed);
             self.thread = Some(sys::thread::spawn("tower:encoder", move || drive.run())?);
         }
         Ok(())

@@ -32,6 +32,8 @@ use crate::sys;
 
 /// Children wanted at once: an active one and a spare, each perhaps twice.
 const REQUESTS: usize = 9;
+/// While lines were kept from the log, how often it is looked whether to say so.
+const RATE_LOOK_MS: u16 = 250;
 
 /// A child that could not be started.
 #[derive(Debug)]
@@ -137,6 +139,7 @@ impl Body {
                 let _ = self.encoder_wake.write(1);
             }
             self.read_stderr();
+            self.rate.tick();
         }
         self.rate.say_dropped();
     }
@@ -146,8 +149,9 @@ impl Body {
         let mut fds: Vec<PollFd<'_>> = std::iter::once(readable(self.shared.wake.as_fd()))
             .chain(self.children.iter().map(|(_, lines)| readable(lines.pipe().as_fd())))
             .collect();
+        let timeout = if self.rate.owes_a_word() { PollTimeout::from(RATE_LOOK_MS) } else { PollTimeout::NONE };
         // A poll that fails (a signal, no memory) only makes the loop go round.
-        let _ = poll(&mut fds, PollTimeout::NONE);
+        let _ = poll(&mut fds, timeout);
     }
 
     fn spawn(&mut self, generation: u64) -> Result<Spawned, SpawnFailed> {

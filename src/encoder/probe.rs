@@ -6,12 +6,13 @@
 use std::{
     os::fd::AsFd,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Duration,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    child::{Child, Desync, Owed, Read, Write},
+    child::{Child, Desync, LOOK_AHEAD_FRAMES, Owed, Read, Write},
     command::EncoderCommand,
     drive::end_processes,
     header::Header,
@@ -29,6 +30,8 @@ const STDERR_LINES_MAX: usize = 20;
 const SETTLED_FRAMES: usize = 20;
 /// How often a wait looks at the clock.
 const POLL_MS: u8 = 5;
+/// How long a process that closed its stdout may take to end.
+const END_MS: u64 = 200;
 
 /// How a trial is run.
 pub struct Trial<'a> {
@@ -70,6 +73,26 @@ pub enum ProbeError {
         /// What FFmpeg said.
         stderr: String,
     },
+    /// It ended before it had delivered all.
+    #[error("the encoder ended ({how}) after {frames} MP3 frames; ffmpeg says: {stderr}")]
+    Ended {
+        /// Exit code or signal, or that it only closed its stdout.
+        how: String,
+        /// Frames until then.
+        frames: usize,
+        /// What FFmpeg said.
+        stderr: String,
+    },
+    /// It began, and did not go on.
+    #[error("the encoder stopped delivering: {frames} of {wanted} MP3 frames came in time; ffmpeg says: {stderr}")]
+    Stalled {
+        /// Frames that came.
+        frames: usize,
+        /// Frames that were owed.
+        wanted: usize,
+        /// What FFmpeg said.
+        stderr: String,
+    },
     /// It delivers something else.
     #[error("not the frames that were ordered: {what}; ffmpeg says: {stderr}")]
     Desync {
@@ -97,19 +120,34 @@ pub fn run(command: &EncoderCommand, header: Header, trial: &Trial<'_>) -> Resul
     };
     let result = session.feed_and_read(trial);
     session.read_stderr();
+    let how = if matches!(result, Err(Stop::Ended)) { session.how_it_ended() } else { String::new() };
     end_processes(&mut session.child.take().map(|child| child.process).into_iter().collect());
     session.read_stderr();
-    let said = || session.outcome.stderr.join(" / ");
+    let frames = session.outcome.frames.len();
+    let stderr = match session.outcome.stderr.as_slice() {
+        [] => "nothing".to_owned(),
+        lines => lines.join(" / "),
+    };
     match result {
         Ok(()) => Ok(session.outcome),
-        Err(Stop::Timeout) => Err(ProbeError::Timeout { timeout_ms: trial.timeout_ms, stderr: said() }),
-        Err(Stop::Desync(what)) => Err(ProbeError::Desync { what, stderr: said() }),
+        Err(Stop::Late) if frames == 0 => Err(ProbeError::Timeout { timeout_ms: trial.timeout_ms, stderr }),
+        Err(Stop::Late) => Err(ProbeError::Stalled { frames, wanted: trial.wanted(), stderr }),
+        Err(Stop::Ended) => Err(ProbeError::Ended { how, frames, stderr }),
+        Err(Stop::Desync(what)) => Err(ProbeError::Desync { what, stderr }),
         Err(Stop::Cancelled) => Err(ProbeError::Cancelled),
     }
 }
 
+impl Trial<'_> {
+    /// All but the look-ahead.
+    fn wanted(&self) -> usize {
+        self.frames.len().saturating_sub(LOOK_AHEAD_FRAMES)
+    }
+}
+
 enum Stop {
-    Timeout,
+    Late,
+    Ended,
     Desync(Desync),
     Cancelled,
 }
@@ -124,9 +162,8 @@ struct Session {
 impl Session {
     /// Feeds every frame and reads until all but the look-ahead are out.
     fn feed_and_read(&mut self, trial: &Trial<'_>) -> Result<(), Stop> {
-        let wanted = trial.frames.len().saturating_sub(1);
         let mut next = 0;
-        while self.outcome.frames.len() < wanted {
+        while self.outcome.frames.len() < trial.wanted() {
             if trial.cancel.load(SeqCst) {
                 return Err(Stop::Cancelled);
             }
@@ -135,8 +172,11 @@ impl Session {
             let waited_ms = now_ms() - self.started_ms;
             let pace_ms = if trial.paced { trial.frames.len() as u64 * TICK_MS } else { 0 };
             let first_is_late = self.outcome.first_frame_ms.is_none() && waited_ms > trial.timeout_ms;
-            if ended || first_is_late || waited_ms > 2 * trial.timeout_ms + pace_ms {
-                return Err(Stop::Timeout);
+            if ended && self.outcome.frames.len() < trial.wanted() {
+                return Err(Stop::Ended);
+            }
+            if first_is_late || waited_ms > 2 * trial.timeout_ms + pace_ms {
+                return Err(Stop::Late);
             }
         }
         Ok(())
@@ -175,6 +215,20 @@ impl Session {
             Read::Eof => Ok(true),
             Read::Drained | Read::More => Ok(false),
         }
+    }
+
+    /// A process that closed its stdout is usually about to end.
+    fn how_it_ended(&mut self) -> String {
+        let until_ms = now_ms() + END_MS;
+        while let Some(child) = self.child.as_ref().filter(|_| now_ms() < until_ms) {
+            if let Some(ended) = child.process.pidfd.try_wait() {
+                // Reaped: there is nothing left to end.
+                self.child = None;
+                return ended.to_string();
+            }
+            std::thread::sleep(Duration::from_millis(POLL_MS.into()));
+        }
+        "it closed its stdout and lives on".to_owned()
     }
 
     fn read_stderr(&mut self) {

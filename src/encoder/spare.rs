@@ -3,6 +3,9 @@
 /// An encoder that has run for this long is left alone no more: starting a spare
 /// beside one that is catching up would slow both.
 const SETTLE_MS: u64 = 500;
+/// A spare that stood ready for this long was a good one. Its first frames alone
+/// say little: one that always fails after them would be started each second.
+const STEADY_MS: u64 = 60_000;
 
 /// Frames of silence that prime a spare: enough to have its first frame out.
 pub const PRIMING_FRAMES: usize = 8;
@@ -15,6 +18,8 @@ pub struct SpareKeeper {
     failures: usize,
     /// Not before this.
     retry_at_ms: u64,
+    /// Since when a spare stands ready; none: there is none, or it is not.
+    ready_since_ms: Option<u64>,
     /// When the encoder began to run; none: it does not.
     running_since_ms: Option<u64>,
 }
@@ -22,7 +27,7 @@ pub struct SpareKeeper {
 impl SpareKeeper {
     /// A keeper with the waits of the encoder's own restarts.
     pub fn new(wanted: bool, backoff_ms: Vec<u64>) -> Self {
-        Self { wanted, backoff_ms, failures: 0, retry_at_ms: 0, running_since_ms: None }
+        Self { wanted, backoff_ms, failures: 0, retry_at_ms: 0, ready_since_ms: None, running_since_ms: None }
     }
 
     /// The encoder runs, or does not.
@@ -38,14 +43,22 @@ impl SpareKeeper {
 
     /// A spare has failed before it was needed.
     pub fn note_failure(&mut self, now_ms: u64) {
+        self.note_gone(now_ms);
         let wait = self.backoff_ms.get(self.failures).or(self.backoff_ms.last());
         self.retry_at_ms = now_ms + wait.copied().unwrap_or(0);
         self.failures += 1;
     }
 
     /// A spare stands ready.
-    pub fn note_ready(&mut self) {
-        self.failures = 0;
+    pub fn note_ready(&mut self, now_ms: u64) {
+        self.ready_since_ms = Some(now_ms);
+    }
+
+    /// The spare is a spare no more.
+    pub fn note_gone(&mut self, now_ms: u64) {
+        if self.ready_since_ms.take().is_some_and(|since| now_ms - since >= STEADY_MS) {
+            self.failures = 0;
+        }
     }
 }
 
@@ -76,8 +89,12 @@ mod tests {
             })
             .collect();
         assert_eq!(due, [Some(11_000), Some(12_000), Some(12_000)]);
-        keeper.note_ready();
+        // A few frames are no proof of health; a minute is.
+        keeper.note_ready(12_000);
         keeper.note_failure(20_000);
-        assert_eq!(keeper.due_ms(), Some(21_000));
+        assert_eq!(keeper.due_ms(), Some(22_000));
+        keeper.note_ready(22_000);
+        keeper.note_failure(82_000);
+        assert_eq!(keeper.due_ms(), Some(83_000));
     }
 }

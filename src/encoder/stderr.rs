@@ -79,17 +79,27 @@ pub struct LineRate {
 impl LineRate {
     /// Logs a line with the prefix `[FFMPEG]`, or counts it.
     pub fn log(&mut self, line: &str) {
-        let second = now_ms() / 1000;
-        if second != self.second {
-            self.say_dropped();
-            *self = Self { second, ..Self::default() };
-        }
+        self.tick();
         if self.lines < STDERR_LINES_PER_SEC {
             self.lines += 1;
             log::warn!("[FFMPEG] {line}");
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// Begins a new second when it is time, and says what the old one had dropped.
+    pub fn tick(&mut self) {
+        let second = now_ms() / 1000;
+        if second != self.second {
+            self.say_dropped();
+            *self = Self { second, ..Self::default() };
+        }
+    }
+
+    /// Something is still to be said: `tick` is due soon, line or no line.
+    pub fn owes_a_word(&self) -> bool {
+        self.dropped > 0
     }
 
     /// Says how many lines were not logged.
@@ -160,6 +170,18 @@ impl StderrTails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s3_lines_that_were_not_logged_are_told_though_none_follows() {
+        let mut rate = LineRate::default();
+        (0..STDERR_LINES_PER_SEC * 3).for_each(|_| rate.log("again"));
+        assert!(rate.owes_a_word());
+        while rate.owes_a_word() {
+            std::thread::sleep(Duration::from_millis(50));
+            rate.tick();
+        }
+        assert_eq!((rate.lines, rate.dropped), (0, 0));
+    }
 
     #[test]
     fn s3_a_failure_quotes_the_last_lines_of_its_own_child() {

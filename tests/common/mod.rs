@@ -6,6 +6,7 @@ pub mod listener;
 pub mod material;
 pub mod programme;
 pub mod sender;
+pub mod stand_in;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -182,9 +183,19 @@ impl Tower {
 
     /// SIGTERM, and how it ended, within the shutdown timeout.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
-        let mut child = self.child.take().expect("running");
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Sends a signal that ends it, and waits; its folder stays until it is dropped.
+    pub fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGTERM).expect("it lives");
+        self.signal(signal);
+        self.wait_for_its_end(start)
+    }
+
+    /// How it ended, and when, counted from `start`.
+    pub fn wait_for_its_end(&mut self, start: Instant) -> (ExitStatus, Duration) {
+        let mut child = self.child.take().expect("running");
         let status = loop {
             if let Some(status) = child.try_wait().expect("wait") {
                 break status;
