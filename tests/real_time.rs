@@ -35,6 +35,8 @@ use retrowaves::{
 /// Frames that a recording may have more or less than there were ticks: the batch in which it
 /// begins, the one in which it ends, and the moment between two questions.
 const SLACK_FRAMES: u64 = 2 * BATCH_FRAMES + 2;
+/// Ten of them lie above p99.9: four minutes.
+const JUDGED_WAKE_UPS: u64 = 10_000;
 
 #[test]
 #[ignore = "ten minutes: make soak"]
@@ -51,10 +53,12 @@ fn a1_a5_loaded_lateness_is_that_of_cyclictest() {
 fn compare_with_cyclictest(name: &str, busy: usize) {
     let length = length(600);
     let _load = stress(busy, length);
-    // Since its start the tower counts what cyclictest counts: nothing before, nothing after.
+    // The tower counts from its start on, which is itself work for the machine (FFmpeg is
+    // started three times). So cyclictest runs when it starts, and both end together.
+    let cyclictest = cyclictest(length);
+    std::thread::sleep(Duration::from_millis(500));
     let tower = Tower::start();
     let started_ns = now_ns();
-    let cyclictest = cyclictest(length);
     let lateness = tower.status()["ticks"].clone();
     assert_eq!(lateness["real_time"], true, "this needs the right to SCHED_FIFO: run it as root");
     let peer = Latencies::read(cyclictest);
@@ -84,6 +88,11 @@ fn compare_with_cyclictest(name: &str, busy: usize) {
     let due = (at_ns - started_ns) / TICK_NS;
     assert_eq!(figure("/skipped"), 0, "ticks were skipped");
     assert!(figure("/count").abs_diff(due) <= 25, "{} ticks in the time of {due}", figure("/count"));
+    // Of fewer, it is a few single wake-ups that decide.
+    if peer.count() < JUDGED_WAKE_UPS {
+        println!("too short to judge p99.9: {JUDGED_WAKE_UPS} wake-ups are needed");
+        return;
+    }
     // tower / 1.0625 ≤ 1.5 × (cyclictest + 1), in whole numbers.
     let (ours, theirs) = (tower_us[2], peer.percentile(999) + 1);
     assert!(ours * 32 <= theirs * 3 * 17, "p99.9: {ours} µs, and cyclictest has {theirs} µs");

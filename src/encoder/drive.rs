@@ -120,6 +120,9 @@ enum End {
     Process = 3,
 }
 
+/// That it broke is reported always, and once.
+const STDIN_FLAGS: EpollFlags = EpollFlags::EPOLLET;
+
 fn token(generation: u64, end: End) -> u64 {
     generation << 2 | end as u64
 }
@@ -203,10 +206,19 @@ impl Drive {
             let owed = if number < feed.owed_from { Owed::Nobody } else { Owed::Number(number) };
             match active.write(frame, owed, now_ms) {
                 Write::Taken => feed.position += 1,
-                Write::Full => return,
+                Write::Full => return self.want_room(true),
                 Write::Broken => return self.fail(FailureKind::StdinBroken, now_ms),
             }
         }
+    }
+
+    /// Whether to be woken when the active child's stdin has room again. Else
+    /// every frame that it reads would be a wake-up.
+    fn want_room(&self, wanted: bool) {
+        let Some(active) = &self.children.active else { return };
+        let flags = if wanted { EpollFlags::EPOLLOUT | STDIN_FLAGS } else { STDIN_FLAGS };
+        let token = token(active.process.generation, End::Stdin);
+        let _ = self.epoll.modify(&active.process.stdin, &mut EpollEvent::new(flags, token));
     }
 
     // ---- MP3 out ----
@@ -219,7 +231,10 @@ impl Drive {
         let is = |child: &Option<Child>| child.as_ref().is_some_and(|c| c.process.generation == generation);
         let gone = token_ & 3 == End::Process as u64;
         let broken = token_ & 3 == End::Stdin as u64 && flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
-        if is(&self.children.active) {
+        let has_room = token_ & 3 == End::Stdin as u64 && !broken;
+        if is(&self.children.active) && has_room {
+            self.want_room(false);
+        } else if is(&self.children.active) {
             self.on_active(gone, broken, now_ms);
         } else if is(&self.children.spare) {
             self.on_spare(gone || broken, now_ms);
@@ -425,7 +440,7 @@ impl Drive {
     /// a child that never answers, and that has its time-out.
     fn watch(&self, process: &Spawned) {
         let ends: [(BorrowedFd<'_>, End, EpollFlags); 3] = [
-            (process.stdin.as_fd(), End::Stdin, EpollFlags::EPOLLOUT | EpollFlags::EPOLLET),
+            (process.stdin.as_fd(), End::Stdin, STDIN_FLAGS),
             (process.stdout.as_fd(), End::Stdout, EpollFlags::EPOLLIN),
             (process.pidfd.as_fd(), End::Process, EpollFlags::EPOLLIN),
         ];
