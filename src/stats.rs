@@ -56,7 +56,7 @@ pub struct PumpStats {
     pub skipped: Counter,
     /// Ticks without a frame from an input that was still present (Q4).
     pub underruns: Counter,
-    /// Wake-up lateness in microseconds.
+    /// Wake-up lateness in microseconds: after the moment that was asked for.
     pub lateness_us: Histogram,
     /// `pump::selector::Mode` as a number.
     pub mode: AtomicU8,

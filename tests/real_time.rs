@@ -234,8 +234,9 @@ fn a4_without_real_time_rights_and_under_load_no_stream_time_is_lost() {
     assert!((happened + skipped).abs_diff(due) <= 2, "{happened} + {skipped} ticks in the time of {due}");
     assert_heard(&recording, happened, &tower);
     // A machine so busy that the tower stood still for half a second is allowed to skip, and only that.
+    // Several long sleeps may add up to that, each of them counted from when it was to end.
     let worst_ms = tower.figure("ticks/lateness_us/max") / 1000;
-    assert!(skipped == 0 || worst_ms >= 20 * TICK_MS, "{skipped} skipped, and never later than {worst_ms} ms");
+    assert!(skipped == 0 || worst_ms >= 10 * TICK_MS, "{skipped} skipped, and never overslept more than {worst_ms} ms");
 }
 
 #[test]

@@ -28,6 +28,10 @@ pub struct Beat {
     pub deadline_ns: u64,
     /// How long after the deadline of the tick that was waited for.
     pub lateness_ns: u64,
+    /// How long after the moment that was asked for: the deadline, or later where
+    /// ticks are made up. One long stall is one long oversleeping, however many
+    /// ticks it makes late.
+    pub overslept_ns: u64,
     /// Ticks passed over just before this one.
     pub skipped: u64,
 }
@@ -46,10 +50,11 @@ impl Metronome {
     /// The pump woke up at `now_ns`: the tick that happens now.
     pub fn wake(&mut self, now_ns: u64) -> Beat {
         let lateness_ns = now_ns.saturating_sub(self.deadline_ns());
+        let overslept_ns = now_ns.saturating_sub(self.next_wake_ns());
         let behind = lateness_ns / TICK_NS;
         let skipped = if behind > CATCH_UP_TICKS_MAX { behind } else { 0 };
         self.tick += skipped;
-        let beat = Beat { tick: self.tick, deadline_ns: self.deadline_ns(), lateness_ns, skipped };
+        let beat = Beat { tick: self.tick, deadline_ns: self.deadline_ns(), lateness_ns, overslept_ns, skipped };
         self.tick += 1;
         self.not_before_ns = now_ns + CATCH_UP_SPACING_MS * 1_000_000;
         beat
@@ -100,6 +105,8 @@ mod tests {
         for tick in 0..100 {
             let beat = metronome.wake(now_ns);
             assert_eq!((beat.tick, beat.skipped), (tick, 0));
+            let overslept_ns = if tick == 0 { 20 * TICK_NS } else { 0 };
+            assert_eq!(beat.overslept_ns, overslept_ns, "one long stall counts once (A5)");
             wakes.push(now_ns);
             now_ns = metronome.next_wake_ns();
         }

@@ -271,7 +271,7 @@ impl<S: PcmSink + 'static> AudioPump<S> {
 
     fn note(&mut self, beat: &Beat) {
         let stats = &self.deps.stats;
-        stats.lateness_us.record(beat.lateness_ns / 1000);
+        stats.lateness_us.record(beat.overslept_ns / 1000);
         stats.late.add(u64::from(beat.lateness_ns >= LATE_TICK_MS * 1_000_000));
         if beat.skipped > 0 {
             stats.skipped.add(beat.skipped);
