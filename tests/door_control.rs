@@ -23,9 +23,14 @@ fn k1_the_buffer_is_answered_by_the_door_in_no_time() {
     for _ in 0..25 {
         rig.router.push_frame(InputId::Station, &PumpFrame::SILENCE);
     }
-    let start = Instant::now();
-    let json = body_json(&rig.ask("GET /tower/buffer HTTP/1.1\r\n\r\n"));
-    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    let ask = || {
+        let start = Instant::now();
+        let json = body_json(&rig.ask("GET /tower/buffer HTTP/1.1\r\n\r\n"));
+        (start.elapsed(), json)
+    };
+    // The fastest of twenty: the test's own machine may be busy.
+    let (fastest, json) = (0..20).map(|_| ask()).min_by_key(|(took, _)| *took).expect("twenty");
+    assert!(fastest < Duration::from_millis(10), "{fastest:?}");
     assert_eq!((&json["fill"], &json["count"], &json["capacity"]), (&25.into(), &25.into(), &100.into()));
     assert_eq!((&json["overflow_count"], &json["ratio"]), (&0.into(), &0.25.into()));
 }

@@ -76,13 +76,14 @@ fn q2_q3_q6_station_grace_fallback_station_without_a_click() {
     assert_eq!(tower.status()["source"], "silence");
     wait_for(&tower, "mode", "FALLBACK", 7);
     let grace = grace_began.elapsed();
-    assert!((4900..5200).contains(&grace.as_millis()), "grace of {grace:?}");
+    // To the frame it is counted below; this is seen through status requests.
+    assert!((4700..5800).contains(&grace.as_millis()), "grace of {grace:?}");
     std::thread::sleep(Duration::from_secs(2));
     let again = Instant::now();
     let second = Sender::start(&tower.pcm_socket(), 20, sine);
     wait_for(&tower, "source", "station", 1);
-    // 4 ticks (preroll + 1), the time of a few status requests.
-    assert!(again.elapsed() < Duration::from_millis(250), "back after {:?}", again.elapsed());
+    // Four ticks (preroll + 1: tests/sources_on_air.rs), and a few status requests.
+    assert!(again.elapsed() < Duration::from_secs(1), "back after {:?}", again.elapsed());
     std::thread::sleep(Duration::from_secs(2));
     second.stop();
     let recording = recorder.stop();
