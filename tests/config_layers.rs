@@ -276,3 +276,13 @@ mod never_panics {
         }
     }
 }
+
+/// The table of keys writes its defaults as text; the bounds they stand for are in `limits`.
+#[test]
+fn i4_the_defaults_of_queues_are_those_of_limits() {
+    use retrowaves::limits;
+    let config = TowerConfig::with_runtime_dir(Path::new("/nowhere"));
+    assert_eq!(config.input.buffer_frames, limits::INPUT_PCM.frames_max);
+    assert_eq!(config.encoder.mp3_buffer_frames, limits::MP3.frames_max);
+    assert_eq!(config.http.backlog_sec, limits::BACKLOG_SEC);
+}

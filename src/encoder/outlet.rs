@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, atomic::Ordering::Relaxed};
 use super::state::EncoderState;
 use crate::{
     frame::MP3_FRAME_BYTES_MAX,
-    ring::{FrameRingBuffer, Popped, RingStats},
+    ring::{FrameRingBuffer, Popped},
     stats::EncoderStats,
 };
 
@@ -88,11 +88,6 @@ impl OnAirOutlet {
     /// What every listener hears before there is a first number: the filler, not counted.
     pub fn filler(&self) -> &[u8] {
         &self.filler
-    }
-
-    /// The MP3 queue, for `/status`.
-    pub fn mp3_stats(&self) -> RingStats {
-        self.mp3.stats()
     }
 }
 

@@ -19,23 +19,30 @@ pub enum EncoderState {
 }
 
 impl EncoderState {
+    const ALL: [Self; 6] =
+        [Self::Stopped, Self::Starting, Self::Booting, Self::Running, Self::Restarting, Self::Degraded];
+
     /// As it is written in status and logs.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Stopped => "STOPPED",
-            Self::Starting => "STARTING",
-            Self::Booting => "BOOTING",
-            Self::Running => "RUNNING",
-            Self::Restarting => "RESTARTING",
-            Self::Degraded => "DEGRADED",
-        }
+        ["STOPPED", "STARTING", "BOOTING", "RUNNING", "RESTARTING", "DEGRADED"][self as usize]
     }
 
     /// Back from the number in `EncoderStats::state`.
     pub fn from_u8(number: u8) -> Self {
-        [Self::Stopped, Self::Starting, Self::Booting, Self::Running, Self::Restarting, Self::Degraded]
-            .into_iter()
-            .find(|state| *state as u8 == number)
-            .unwrap_or(Self::Stopped)
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m5_each_state_comes_back_from_its_number_under_its_name() {
+        for state in EncoderState::ALL {
+            assert_eq!(EncoderState::from_u8(state as u8), state);
+            assert_eq!(state.name(), format!("{state:?}").to_uppercase());
+        }
+        assert_eq!(EncoderState::from_u8(99), EncoderState::Stopped);
     }
 }
