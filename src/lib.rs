@@ -15,6 +15,7 @@ pub mod router;
 
 pub mod decoder;
 pub mod fallback;
+pub mod station;
 
 pub mod pump;
 

@@ -11,6 +11,7 @@ mod layers;
 mod load;
 mod places;
 mod show;
+mod station;
 mod tower;
 
 pub use error::*;
@@ -20,4 +21,5 @@ pub use layers::{Layers, Setting, Sources};
 pub use load::{Loaded, SYSTEM_FILE, check_file, load, prepare};
 pub use places::{PlaceError, Places, Probed, make_runtime_folder};
 pub use show::show;
+pub use station::*;
 pub use tower::*;
