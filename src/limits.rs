@@ -133,6 +133,41 @@ pub const DECODER_SILENT_SEC_MAX: u64 = 60;
 /// Bytes of a decoder's stderr that are kept for the log line.
 pub const DECODER_WORDS_BYTES_MAX: usize = 1024;
 
+/// How far the station's pace may leave its own clock: 1 %.
+pub const PACE_PPM_MAX: u32 = 10_000;
+/// How much of that may be learned for good: more than two crystals ever differ.
+pub const PACE_INTEGRAL_PPM_MAX: u32 = 2_000;
+/// A station later than this does not make it up: the tower's queue (half of
+/// 100 pump frames) has run dry meanwhile.
+pub const STATION_LATE_MS_MAX: u64 = 1200;
+/// A station that is behind sends no denser than this.
+pub const STATION_CATCH_UP_SPACING_MS: u64 = 2;
+/// A decoder that is this late is given up for the next segment: before the
+/// tower's queue is empty.
+pub const STATION_STARVED_MS: u64 = 800;
+/// A begun block waits this long for a segment that follows before silence completes it.
+pub const STATION_DRY_MS: u64 = 400;
+/// The tower's queue not seen for this long: on with what was learned of its clock.
+pub const STATION_UNOBSERVED_MS: u64 = 10_000;
+/// Between two attempts to reach the tower's socket.
+pub const TOWER_RETRY_MS: u64 = 200;
+/// Between two looks at the tower's queue.
+pub const TOWER_LOOK_MS: u64 = 1000;
+/// From a question to the tower to its answer.
+pub const TOWER_ANSWER_MS_MAX: u64 = 2000;
+/// Reports and commands that wait for THINK; the newest goes. DO can have no more
+/// to say than what THINK has ordered, so only commands ever fill it.
+pub const THINK_INBOX_MAX: usize = 256;
+/// A file that was not measured before is measured for this long when nothing is on
+/// air; then it is played by its tags.
+pub const MEASURE_IDLE_MS_MAX: u64 = 3000;
+/// Before the segment on air ends, what follows is opened, measured or not.
+pub const OPEN_AHEAD_MS: u64 = 6000;
+/// Station events that wait for the tower; the newest goes.
+pub const STATION_EVENTS_MAX: usize = 64;
+/// Segments that stand opened behind the one on air; each costs a process.
+pub const SEGMENTS_OPENED_MAX: usize = 2;
+
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;
 /// A tick is late when it wakes this long after its deadline.

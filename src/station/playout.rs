@@ -1,0 +1,278 @@
+//! DO: plays exactly what THINK has queued, in the station's own time.
+//!
+//! One thread takes blocks from the deck, waits for their deadline, and hands
+//! them to the tower's socket. It chooses nothing, opens nothing, and waits for
+//! nobody: not for a decoder, the tower, THINK or the log. A decoder that is
+//! behind has the tower's queue as its reserve; what is late is made up.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use super::{
+    deck::{Deck, DeckEvent, END_FADE_SAMPLES, Fill, SKIP_FADE_SAMPLES, Segment},
+    pace::Pace,
+    sink::TowerSink,
+    stats::StationStats,
+    tower_link::Looker,
+};
+use crate::{
+    frame::STATION_FRAME_BYTES,
+    limits::{STATION_CATCH_UP_SPACING_MS, STATION_DRY_MS, STATION_STARVED_MS, STATION_UNOBSERVED_MS},
+    sys::{
+        thread,
+        time::{now_ns, sleep_until},
+    },
+};
+
+/// Above other programs, where it may be: a deadline is 21 ms away.
+const NICE: i32 = -10;
+/// A decoder that has nothing yet is asked again after this.
+const ASK_AGAIN_MS: u64 = 2;
+/// What is faded out when the time for the sign-off is over may take this long.
+const HURRY_MS: u64 = 1000;
+/// With nothing to play, the tower is looked for this often.
+const IDLE_MS: u64 = 50;
+
+/// What THINK wants of DO.
+pub enum Order {
+    /// Play this behind all that is queued.
+    Queue(Box<Segment>),
+    /// Give back what has not begun: answered with [`Report::Cleared`].
+    Clear,
+    /// On to the next segment, if one is queued.
+    Skip,
+    /// Fade out, play the sign-off if there is one, and end.
+    End {
+        /// The sign-off.
+        segment: Option<Box<Segment>>,
+        /// It is faded out after this.
+        within_ms: u64,
+    },
+}
+
+/// What DO tells THINK.
+#[derive(Debug)]
+pub enum Report {
+    /// A segment began or ended. `at_frame`: station frames sent on this
+    /// connection when the block goes out in which it happens.
+    Deck {
+        /// What.
+        event: DeckEvent,
+        /// Where.
+        at_frame: u64,
+    },
+    /// These segments will not be played.
+    Cleared(Vec<u64>),
+    /// There is a new connection to the tower: it knows nothing of what plays.
+    Connected,
+}
+
+/// What DO works with.
+pub struct PlayoutDeps {
+    /// Segments into blocks.
+    pub deck: Deck,
+    /// Blocks to the tower.
+    pub sink: TowerSink,
+    /// From THINK. Its end ends DO, at once.
+    pub orders: Receiver<Order>,
+    /// To THINK; never waited for.
+    pub reports: Box<dyn Fn(Report) + Send>,
+    /// Asks for a look at it.
+    pub looker: Looker,
+    /// What is published, and the tower's queue.
+    pub stats: Arc<StationStats>,
+}
+
+/// Starts DO. It ends after [`Order::End`], or when nobody gives orders any more.
+///
+/// # Errors
+/// Without a thread.
+pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
+    thread::spawn("station:do", move || {
+        if let Err(error) = thread::set_nice(NICE) {
+            log::info!("playing at normal priority: {error}");
+        }
+        thread::tighten_timer_slack();
+        let now = now_ns();
+        let mut playout = Playout { deps, pace: Pace::new(now), seen_looks: 0, seen_ns: now, end_by_ns: None, starved: false, hurried: false, dry_since: None };
+        while playout.turn() {}
+    })
+}
+
+struct Playout {
+    deps: PlayoutDeps,
+    pace: Pace,
+    /// Looks at the tower's queue that were taken into account, and when the last one was.
+    seen_looks: u32,
+    seen_ns: u64,
+    /// By then it is over; none: nobody wants it to end.
+    end_by_ns: Option<u64>,
+    /// The block that is being filled has been counted as late.
+    starved: bool,
+    /// The sign-off has had its time.
+    hurried: bool,
+    /// Since when a block has stood unfinished.
+    dry_since: Option<u64>,
+}
+
+impl Playout {
+    /// One block, or one wait. False: it is over.
+    fn turn(&mut self) -> bool {
+        self.deps.stats.playout.turns.add(1);
+        if !self.take_orders() {
+            return false;
+        }
+        let now = now_ns();
+        self.look_after_tower(now);
+        if self.end_by_ns.is_some_and(|end| now > end) && !self.hurry_up(now) {
+            return false;
+        }
+        match self.deps.deck.fill() {
+            Fill::Whole => self.hand_over(),
+            Fill::Waiting => {
+                self.tell_events();
+                self.starve(now);
+            }
+            Fill::Dry(0) if self.end_by_ns.is_some() => {
+                self.tell_events();
+                return false;
+            }
+            Fill::Dry(filled) => {
+                self.tell_events();
+                self.dry(now, filled);
+            }
+        }
+        true
+    }
+
+    /// False: nobody is there to give orders.
+    fn take_orders(&mut self) -> bool {
+        loop {
+            match self.deps.orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Queue(segment) => self.deps.deck.push(*segment),
+            Order::Clear => {
+                let cleared = self.deps.deck.clear();
+                (self.deps.reports)(Report::Cleared(cleared));
+            }
+            Order::Skip => self.deps.deck.skip(SKIP_FADE_SAMPLES),
+            Order::End { segment, within_ms } => {
+                self.deps.deck.clear();
+                self.deps.deck.skip(END_FADE_SAMPLES);
+                if let Some(segment) = segment {
+                    self.deps.deck.push(*segment);
+                }
+                self.end_by_ns = Some(now_ns() + within_ms * 1_000_000);
+            }
+        }
+    }
+
+    fn look_after_tower(&mut self, now: u64) {
+        if self.deps.sink.connect_if_due(now) {
+            self.deps.looker.look_now();
+            (self.deps.reports)(Report::Connected);
+        }
+        let (looks, filling) = self.deps.stats.link.tower_queue.last();
+        if looks != self.seen_looks {
+            (self.seen_looks, self.seen_ns) = (looks, now);
+            if self.dry_since.is_none() {
+                self.pace.observe(now, filling);
+            }
+        } else if now > self.seen_ns + STATION_UNOBSERVED_MS * 1_000_000 {
+            self.seen_ns = now;
+            self.pace.unobserved();
+        }
+        #[allow(clippy::cast_possible_truncation)] // within ± 10 000
+        self.deps.stats.playout.pace_ppm.store(self.pace.ppm() as i32, Relaxed);
+    }
+
+    /// The time for the sign-off is over: what plays fades out. False: that is over, too.
+    fn hurry_up(&mut self, now: u64) -> bool {
+        let end = self.end_by_ns.unwrap_or(now);
+        if !self.hurried {
+            self.hurried = true;
+            self.deps.deck.clear();
+            self.deps.deck.skip(SKIP_FADE_SAMPLES);
+        }
+        now < end + HURRY_MS * 1_000_000
+    }
+
+    /// A decoder has nothing yet. The tower's queue covers for it; before that is
+    /// empty, the next segment takes over from a decoder that gives nothing.
+    fn starve(&mut self, now: u64) {
+        let due = self.pace.due_ns();
+        if now > due && !self.starved {
+            self.starved = true;
+            self.deps.stats.playout.underruns.add(1);
+        }
+        if now > due + STATION_STARVED_MS * 1_000_000 && self.deps.deck.abandon() {
+            return;
+        }
+        self.wait_ms(ASK_AGAIN_MS);
+    }
+
+    /// Waits for the block's deadline and sends it.
+    fn hand_over(&mut self) {
+        let now = now_ns();
+        if self.dry_since.take().is_some() && now > self.pace.due_ns() {
+            // After a pause time begins anew; the tower's queue is filled up again.
+            self.pace.restart(now);
+            self.deps.looker.look_now();
+        } else if self.pace.give_up_if_too_late(now) {
+            self.deps.stats.playout.gaps.add(1);
+            self.deps.looker.look_now();
+        }
+        let behind = self.pace.due_ns() < now;
+        // A clock that cannot be slept on shows as a burst, which the tower bounds.
+        let _ = sleep_until(if behind { now + STATION_CATCH_UP_SPACING_MS * 1_000_000 } else { self.pace.due_ns() });
+        self.starved = false;
+        self.tell_events();
+        let mut bytes = [0; STATION_FRAME_BYTES];
+        self.deps.deck.take(&mut bytes);
+        self.deps.sink.send(&bytes);
+        self.pace.advance();
+        self.deps.stats.playout.position.set(self.deps.deck.position());
+    }
+
+    /// Nothing follows. For a moment THINK may only be late; then the begun block is completed.
+    fn dry(&mut self, now: u64, filled: usize) {
+        let since = *self.dry_since.get_or_insert(now.max(self.pace.due_ns()));
+        if filled > 0 && (self.end_by_ns.is_some() || now > since + STATION_DRY_MS * 1_000_000) {
+            self.deps.deck.pad();
+            return;
+        }
+        self.wait_ms(if filled > 0 { ASK_AGAIN_MS } else { IDLE_MS });
+    }
+
+    /// Waits, but not longer than for the next order.
+    fn wait_ms(&mut self, ms: u64) {
+        match self.deps.orders.recv_timeout(Duration::from_millis(ms)) {
+            Ok(order) => self.obey(order),
+            Err(RecvTimeoutError::Timeout) => {}
+            // `take_orders` ends the thread.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(ms)),
+        }
+    }
+
+    fn tell_events(&mut self) {
+        while let Some(event) = self.deps.deck.next_event() {
+            (self.deps.reports)(Report::Deck { event, at_frame: self.deps.sink.connection_frames() });
+        }
+    }
+}
