@@ -133,6 +133,13 @@ pub const DECODER_SILENT_SEC_MAX: u64 = 60;
 /// Bytes of a decoder's stderr that are kept for the log line.
 pub const DECODER_WORDS_BYTES_MAX: usize = 1024;
 
+/// A track is made at most this much louder; a quieter one stays quiet.
+pub const TRACK_BOOST_DB_MAX: f64 = 12.0;
+/// A track is made at most this much quieter.
+pub const TRACK_CUT_DB_MAX: f64 = 24.0;
+/// The next song begins at most this long before a song's last audible sample.
+pub const FALLING_END_SEC_MAX: usize = 30;
+
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;
 /// A tick is late when it wakes this long after its deadline.

@@ -5,4 +5,5 @@
 //! (plays exactly that). Nothing it asks, waits for or writes delays a frame.
 
 pub mod rotation;
+pub mod sound;
 pub mod track;
