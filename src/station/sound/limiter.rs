@@ -10,9 +10,9 @@
 //! reduction is counted in whole fractions of an octave: sums are exact, never
 //! drift, and come back to exactly none.
 //!
-//! The gain still moves a little under the 12 taps of the peak filter, so peaks
-//! between samples may differ from what was computed by some hundredths of a dB;
-//! [`MARGIN_DB`] is for that. Nothing allocates, and a block may have any size.
+//! The gain still moves a little under the 12 taps of the peak filter, which costs
+//! less than a thousandth of a dB; [`MARGIN_DB`] is for that, for rounding to 16 bits,
+//! and for meters with another filter. Nothing allocates; a block may have any size.
 
 use super::{
     linear_from_db,
