@@ -167,6 +167,12 @@ pub const OPEN_AHEAD_MS: u64 = 6000;
 pub const STATION_EVENTS_MAX: usize = 64;
 /// Segments that stand opened behind the one on air; each costs a process.
 pub const SEGMENTS_OPENED_MAX: usize = 2;
+/// A track is made at most this much louder; a quieter one stays quiet.
+pub const TRACK_BOOST_DB_MAX: f64 = 12.0;
+/// A track is made at most this much quieter.
+pub const TRACK_CUT_DB_MAX: f64 = 24.0;
+/// The next song begins at most this long before a song's last audible sample.
+pub const FALLING_END_SEC_MAX: usize = 30;
 
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;

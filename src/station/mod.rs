@@ -6,4 +6,5 @@
 
 pub mod pace;
 pub mod rotation;
+pub mod sound;
 pub mod track;
