@@ -5,7 +5,7 @@
 //! bounds are checked by the compiler. What a user may change is a default in
 //! `config`, and this file holds how far it may go.
 
-use crate::frame::{MP3_FRAME_BYTES_MAX, TICK_MS};
+use crate::frame::{CHANNELS, MP3_FRAME_BYTES_MAX, STATION_FRAME_SAMPLES, TICK_MS};
 
 /// What a full queue does with one more frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,10 +128,25 @@ pub const STDERR_LINE_BYTES_MAX: usize = 1024;
 pub const STDERR_LINES_PER_SEC: u32 = 50;
 /// The longest fallback file: 300 s, 58 MB of PCM.
 pub const FALLBACK_FILE_SEC_MAX: usize = 300;
-/// A decoder that gives nothing for this long is ended.
+/// The fallback file's decoder is ended when it gives nothing for this long.
 pub const DECODER_SILENT_SEC_MAX: u64 = 60;
-/// Bytes of a decoder's stderr that are kept for the log line.
+/// A segment's decoder is ended when it gives nothing for this long while there
+/// is room: longer than a disk takes to wake, shorter than anybody listens to silence.
+pub const DECODER_STALL_MS: u64 = 10_000;
+/// After its last sample a decoder has this long to end by itself.
+pub const DECODER_EXIT_MS: u64 = 1000;
+/// Bytes of a decoder's stderr that are kept for the log: the first and the last
+/// half of it; what lies between is counted.
 pub const DECODER_WORDS_BYTES_MAX: usize = 1024;
+/// Samples that may be decoded ahead of what is played: 0.5 s, wherever they wait.
+pub const DECODER_AHEAD_SAMPLES_MAX: usize = 24_000;
+/// Station frames decoded ahead: 213 ms. Full, the decoder waits; nothing is dropped.
+pub const DECODER_AHEAD_FRAMES: usize = 10;
+/// Bytes in the pipe from a decoder (the default of 64 KiB is 341 ms): one page
+/// where pages are 16 KiB. Full, FFmpeg waits.
+pub const DECODER_PIPE_BYTES: usize = 16 << 10;
+/// Bytes that FFmpeg gathers before it writes (libavformat's IO_BUFFER_SIZE).
+pub const DECODER_FFMPEG_BYTES: usize = 32 << 10;
 
 /// How far the station's pace may leave its own clock: 1 %.
 pub const PACE_PPM_MAX: u32 = 10_000;
@@ -194,3 +209,8 @@ const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES
 const _: () = assert!(CATCH_UP_SPACING_MS > INPUT_WAIT_MS && 2 * CATCH_UP_SPACING_MS > LATE_TICK_MS);
 // A garbage-free packetizer needs room for three frames.
 const _: () = assert!(PACKETIZER_BYTES_MAX > 3 * MP3_FRAME_BYTES_MAX);
+// Frames that wait, the one being put together, the pipe and FFmpeg's own buffer, in all.
+const _: () = assert!(
+    (DECODER_AHEAD_FRAMES + 1) * STATION_FRAME_SAMPLES + (DECODER_PIPE_BYTES + DECODER_FFMPEG_BYTES) / (2 * CHANNELS)
+        <= DECODER_AHEAD_SAMPLES_MAX
+);

@@ -20,7 +20,7 @@ pub mod probe;
 mod replay;
 mod spare;
 mod state;
-mod stderr;
+pub(crate) mod stderr;
 mod supervisor;
 mod tone_loop;
 
