@@ -4,7 +4,15 @@
 //! It THINKs (chooses and opens what comes next, off the audio path) and DOes
 //! (plays exactly that). Nothing it asks, waits for or writes delays a frame.
 
-pub mod pace;
+pub mod track;
+
 pub mod rotation;
 pub mod sound;
-pub mod track;
+
+pub mod deck;
+pub mod measuring;
+pub mod pace;
+pub mod playout;
+pub mod sink;
+pub mod stats;
+pub mod tower_link;

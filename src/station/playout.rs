@@ -102,7 +102,16 @@ pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
         }
         thread::tighten_timer_slack();
         let now = now_ns();
-        let mut playout = Playout { deps, pace: Pace::new(now), seen_looks: 0, seen_ns: now, end_by_ns: None, starved: false, hurried: false, dry_since: None };
+        let mut playout = Playout {
+            deps,
+            pace: Pace::new(now),
+            seen_looks: 0,
+            seen_ns: now,
+            end_by_ns: None,
+            starved: false,
+            hurried: false,
+            dry_since: None,
+        };
         while playout.turn() {}
     })
 }

@@ -112,8 +112,10 @@ impl TowerLink {
         let (events, told) = sync_channel(STATION_EVENTS_MAX);
         let (look, wishes) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let teller = Teller { agent: agent(), url: format!("{url}/tower/events/ingest"), failed: false, stats: stats.clone() };
-        let watcher = Watcher { agent: agent(), url: format!("{url}/tower/buffer"), failed: false, stats: stats.clone() };
+        let teller =
+            Teller { agent: agent(), url: format!("{url}/tower/events/ingest"), failed: false, stats: stats.clone() };
+        let watcher =
+            Watcher { agent: agent(), url: format!("{url}/tower/buffer"), failed: false, stats: stats.clone() };
         let (ends, stopped) = (stop.clone(), stop.clone());
         let threads = vec![
             thread::spawn("station:notify", move || teller.run(&told, &ends))?,

@@ -85,4 +85,6 @@ pub struct Measured {
     /// Where the level has fallen for good, so that the next song may begin:
     /// samples from the start, at most `samples`.
     pub cue_out: u64,
+    /// After this there is only silence: samples from the start, `cue_out` to `samples`.
+    pub end: u64,
 }

@@ -92,7 +92,13 @@ impl Meter {
         let audible = self.audible.unwrap_or(silent);
         #[allow(clippy::cast_possible_truncation)] // to a hundredth would do
         let rounded = lufs.map(|lufs| lufs as f32);
-        Measured { lufs: rounded, samples: self.samples, cue_in: audible.from, cue_out: self.cue_out(audible, lufs) }
+        Measured {
+            lufs: rounded,
+            samples: self.samples,
+            cue_in: audible.from,
+            cue_out: self.cue_out(audible, lufs),
+            end: audible.end,
+        }
     }
 
     /// Whole stereo samples, cut into windows.
@@ -309,11 +315,15 @@ mod tests {
         for seconds in [0.05, 3.0, 40.0] {
             for dbfs in [-200.0, -62.0] {
                 let found = measured(&[tone(seconds, dbfs)]);
-                assert_eq!((found.cue_in, found.cue_out), (found.samples, found.samples), "{seconds} s at {dbfs}");
+                assert_eq!(
+                    (found.cue_in, found.cue_out, found.end),
+                    (found.samples, found.samples, found.samples),
+                    "{seconds} s at {dbfs}"
+                );
                 assert!(dbfs > -70.0 || found.lufs.is_none());
             }
         }
-        assert_eq!(measured(&[]), Measured { lufs: None, samples: 0, cue_in: 0, cue_out: 0 });
+        assert_eq!(measured(&[]), Measured { lufs: None, samples: 0, cue_in: 0, cue_out: 0, end: 0 });
     }
 
     #[test]

@@ -131,7 +131,14 @@ enum Ready {
 
 impl Playing {
     fn new(segment: Segment) -> Self {
-        Self { segment, frame: StationFrame { samples: 0, ..StationFrame::SILENCE }, used: 0, position: 0, played: 0, over: None }
+        Self {
+            segment,
+            frame: StationFrame { samples: 0, ..StationFrame::SILENCE },
+            used: 0,
+            position: 0,
+            played: 0,
+            over: None,
+        }
     }
 
     /// Samples that can be taken now; leaves out the silence before and after.
@@ -462,3 +469,6 @@ fn before_fallen(current: &Playing) -> usize {
 fn fade_out(at: u64, length: u64) -> f32 {
     (FRAC_PI_2 * at as f32 / length.max(1) as f32).cos().max(0.0)
 }
+
+#[cfg(test)]
+mod tests;
