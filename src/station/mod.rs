@@ -6,6 +6,7 @@
 
 pub mod track;
 
+pub mod history;
 pub mod rotation;
 pub mod sound;
 
