@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use retrowaves::config::{ConfigErrors, KEYS, Kind, Layers, Origin, Places, Raw, Slow, Sources, TowerConfig, Value};
+use retrowaves::config::{
+    ConfigErrors, Kind, Layers, Origin, Places, Raw, STATION, Slow, Sources, TOWER, TowerConfig, Value,
+};
 use retrowaves::router::InputId;
 
 fn places() -> Places {
@@ -94,7 +96,7 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_LOG_LEVEL", "DEBUG"),
         ("TOWER_SHUTDOWN_TIMEOUT", "9"),
     ];
-    let known: Vec<&str> = KEYS.iter().filter_map(|key| key.env).collect();
+    let known: Vec<&str> = TOWER.keys.iter().filter_map(|key| key.env).collect();
     assert!(known.iter().all(|name| environment.iter().any(|(tried, _)| tried == name)));
     let config = config("", &environment, &[]);
     assert_eq!((config.http.host.as_str(), config.http.port), ("127.0.0.1", 0));
@@ -185,7 +187,7 @@ fn i2_values_that_do_not_go_together_are_refused() {
 
 #[test]
 fn i2_kinds_take_what_they_say_and_nothing_else() {
-    let kind = |path: &str| KEYS.iter().find(|key| key.path == path).expect("a key").kind;
+    let kind = |path: &str| TOWER.keys.iter().find(|key| key.path == path).expect("a key").kind;
     let good: [(&str, &str, Value); 12] = [
         ("encoder.bitrate", "128", Value::Kbps(128)),
         ("encoder.bitrate", "320kbit", Value::Kbps(320)),
@@ -237,7 +239,7 @@ fn i2_kinds_take_what_they_say_and_nothing_else() {
 /// Both ends of every range fit their fields, so nothing panics on what was allowed.
 #[test]
 fn i2_the_ends_of_every_range_are_taken() {
-    for key in KEYS {
+    for key in TOWER.keys {
         let ends = match key.kind {
             Kind::Integer { min, max } => vec![min.to_string(), max.to_string()],
             Kind::Seconds { max } => vec!["0".into(), max.to_string()],
@@ -267,7 +269,7 @@ mod never_panics {
         #[test]
         fn i2_no_word_panics_a_kind(word in ".{0,40}") {
             let raw = Raw::from_word(&word);
-            for key in KEYS {
+            for key in TOWER.keys.iter().chain(STATION.keys) {
                 if let Some(value) = key.kind.read(&raw) {
                     // What is printed can be read again as the same value.
                     prop_assert_eq!(key.kind.read(&Raw::from_word(&value.to_string())), Some(value));

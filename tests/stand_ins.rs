@@ -57,11 +57,10 @@ fn kill_encoder(tower: &Tower) {
 }
 
 fn the_stream_went_on(recording: &Recording, tower: &Tower) {
-    assert!(!recording.disconnected, "{}", tower.log());
-    assert!(recording.worst_gap < Duration::from_millis(500), "{:?}\n{:#}", recording.worst_gap, tower.status());
+    recording.assert_no_break();
     assert!(recording.frames().len() > 40);
     recording.assert_decoders_are_content(&tower.dir);
-    assert_eq!(tower.figure("ticks/skipped"), 0);
+    assert_eq!(recording.stalls.excuse(0, tower.figure("ticks/skipped")), Ok(()), "{}", tower.log());
     assert_eq!(tower.figure("listeners/dropped_slow"), 0);
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use retrowaves::config::{KEYS, Layers, Sources};
+use retrowaves::config::{Layers, STATION, Schema, Sources, TOWER};
 
 const LINES_MAX: usize = 700;
 
@@ -155,28 +155,40 @@ fn every_module_says_what_it_does() {
 }
 
 #[test]
-fn the_shipped_configuration_is_the_defaults_and_has_every_key() {
-    let path = root().join("docs/tower.toml");
-    let text = fs::read_to_string(&path).expect("docs/tower.toml");
-    let sources = Sources { file: Some((path, text)), ..Sources::default() };
-    let layers = Layers::read(&sources);
-    assert!(layers.errors.is_empty(), "{:?}", layers.errors);
-    let defaults = Layers::defaults();
-    for key in KEYS {
-        assert_ne!(
-            layers.get(key.path).origin,
-            defaults.get(key.path).origin,
-            "{} is not in docs/tower.toml",
-            key.path
-        );
-        assert_eq!(layers.get(key.path).value, defaults.get(key.path).value, "{}", key.path);
+fn the_shipped_configurations_are_the_defaults_and_have_every_key() {
+    for schema in [&TOWER, &STATION] {
+        let name = format!("docs/{}.toml", schema.program);
+        let path = root().join(&name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.contains(schema.system_file), "{name} does not say where it belongs");
+        for key in schema.keys {
+            let variable = key.env.map(|env| format!(" [{env}]")).unwrap_or_default();
+            let told = format!("# {}.{variable}\n{} = {}\n", key.meaning, key.table_and_name().1, key.default);
+            assert!(text.contains(&told), "{name} lacks:\n{told}");
+        }
+        let layers = Layers::read(schema, &Sources { file: Some((path, text)), ..Sources::default() });
+        assert!(layers.errors.is_empty(), "{:?}", layers.errors);
+        let defaults = Layers::defaults(schema);
+        for key in schema.keys {
+            let (written, built_in) = (layers.get(key.path), defaults.get(key.path));
+            assert_ne!(written.origin, built_in.origin, "{} is not in {name}", key.path);
+            assert_eq!(written.value, built_in.value, "{}", key.path);
+        }
     }
 }
 
 #[test]
 fn every_key_is_documented_as_it_is() {
     let text = fs::read_to_string(root().join("docs/configuration.md")).expect("docs/configuration.md");
-    for key in KEYS {
+    for schema in [&TOWER, &STATION] {
+        let title = format!("Settings of the {}\n", schema.program);
+        let part = text.split("\n# ").find(|part| part.starts_with(&title));
+        keys_are_documented(schema, part.unwrap_or_else(|| panic!("docs/configuration.md lacks # {title}")));
+    }
+}
+
+fn keys_are_documented(schema: &Schema, text: &str) {
+    for key in schema.keys {
         let (table, name) = key.table_and_name();
         let section = text.split("\n## ").find(|section| section.starts_with(&format!("`[{table}]`"))).unwrap_or("");
         let variable = key.env.map_or_else(|| "no variable".to_owned(), |env| format!("`{env}`"));

@@ -26,7 +26,7 @@ fn act(command: Command) -> Exit {
         Command::Version => tell(concat!("tower ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(args) => with_config(&args, |loaded| run(&loaded)),
         Command::Config(args) => with_config(&args, |loaded| tell(&config::show(&loaded))),
-        Command::CheckFile(file) => match config::check_file(&file) {
+        Command::CheckFile(file) => match config::check_file::<TowerConfig>(&file) {
             Ok(_) => tell(&format!("{}: ok\n", file.display())),
             Err(errors) => misuse(&errors),
         },
@@ -41,7 +41,7 @@ fn act(command: Command) -> Exit {
     }
 }
 
-fn with_config(args: &ConfigArgs, then: impl FnOnce(Loaded) -> Exit) -> Exit {
+fn with_config(args: &ConfigArgs, then: impl FnOnce(Loaded<TowerConfig>) -> Exit) -> Exit {
     match config::load(args.file.as_deref(), &args.set) {
         Ok(loaded) => {
             complain(&loaded.layers.warnings.join("\n"));
@@ -77,7 +77,7 @@ fn show_status(url: &str) -> Exit {
 }
 
 /// Folder, log, then the service until it is told to stop.
-fn run(loaded: &Loaded) -> Exit {
+fn run(loaded: &Loaded<TowerConfig>) -> Exit {
     let signals = match service::Signals::take() {
         Ok(signals) => signals,
         Err(error) => return failure(&error),

@@ -51,7 +51,7 @@ pub enum ConfigError {
         why: String,
     },
     /// A table that does not exist.
-    #[error("{origin}: unknown table [{name}]{}", meant(*.nearest, "[", "]"))]
+    #[error("{origin}: unknown table [{name}]{}", meant(program, *.nearest, "[", "]"))]
     UnknownTable {
         /// Where it was written.
         origin: Origin,
@@ -59,9 +59,11 @@ pub enum ConfigError {
         name: String,
         /// What may have been meant.
         nearest: Option<&'static str>,
+        /// Whose configuration it is.
+        program: &'static str,
     },
     /// A key that does not exist.
-    #[error("{origin}: unknown key {key}{}", meant(*.nearest, "", ""))]
+    #[error("{origin}: unknown key {key}{}", meant(program, *.nearest, "", ""))]
     UnknownKey {
         /// Where it was written.
         origin: Origin,
@@ -69,6 +71,8 @@ pub enum ConfigError {
         key: String,
         /// What may have been meant.
         nearest: Option<&'static str>,
+        /// Whose configuration it is.
+        program: &'static str,
     },
     /// A table that was written as a value.
     #[error("{origin}: {name} is a table: write [{name}] and its keys below")]
@@ -79,7 +83,7 @@ pub enum ConfigError {
         name: String,
     },
     /// A value of the wrong type or out of range.
-    #[error("{origin}: {key} is {found}; allowed is {allowed}")]
+    #[error("{origin}: {key} is {found}{}; allowed is {allowed}", more(.why))]
     BadValue {
         /// Where it was written.
         origin: Origin,
@@ -87,14 +91,18 @@ pub enum ConfigError {
         key: &'static str,
         /// What was written.
         found: String,
+        /// What exactly is wrong with it, where there is more to say.
+        why: Option<String>,
         /// What would be right.
         allowed: String,
     },
     /// A `--set` without a key and a value.
-    #[error("--set {argument}: write --set table.key=value, such as --set http.port=8001")]
+    #[error("--set {argument}: write --set table.key=value, such as --set {example}")]
     BadSet {
         /// As it was written.
         argument: String,
+        /// One that is right.
+        example: &'static str,
     },
     /// Two values that do not go together.
     #[error("{key} = {value} ({origin}): {why}")]
@@ -128,11 +136,15 @@ impl ConfigError {
     }
 }
 
-fn meant(nearest: Option<&str>, before: &str, after: &str) -> String {
+fn meant(program: &str, nearest: Option<&str>, before: &str, after: &str) -> String {
     nearest.map_or_else(
-        || "; `tower config` shows all there are".into(),
+        || format!("; `{program} config` shows all there are"),
         |name| format!("; did you mean {before}{name}{after}?"),
     )
+}
+
+fn more(why: &Option<String>) -> String {
+    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 /// Everything that is wrong, a line each.

@@ -1,11 +1,12 @@
-//! What a value may be, how it is read, and how it is written.
-//!
-//! A value in the file must have the type that TOML gives it; a word from the
-//! environment or from `--set` has no type, so the key's kind reads it.
+//! What a value may be: each kind reads what was written, and says what is allowed.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
-use toml::de::DeValue;
+use super::value::{Raw, Value};
+use crate::station::rotation::rules::{DayPart, Weight};
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,23 @@ pub enum Kind {
     },
     /// A file that we create: `{runtime}/…` and `{log}/…` stand for our folders.
     Place,
+    /// A folder that we create: `{state}` and `{runtime}` stand for ours.
+    Folder,
+    /// Folders of somebody's; in a word, ":" stands between them.
+    Folders,
+    /// A number, fractions allowed. Held in thousandths.
+    Decimal {
+        /// The least.
+        min: i32,
+        /// The most.
+        max: i32,
+    },
+    /// Where an HTTP server is. Held without a slash at the end.
+    Http,
+    /// Weights of rotation; in a word, ";" stands between them.
+    Weights,
+    /// Day parts of rotation; in a word, ";" stands between them.
+    DayParts,
     /// Waits in milliseconds, each within bounds.
     Millis {
         /// The least.
@@ -59,120 +77,13 @@ pub enum Kind {
     Inputs,
 }
 
-/// A checked value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// For `Bool`.
-    Bool(bool),
-    /// For `Integer`, `IntegerOf` and `ToneHz`.
-    Integer(u64),
-    /// For `Seconds`.
-    SecondsInMs(u64),
-    /// For `Bitrate`.
-    Kbps(u64),
-    /// For all that is one text.
-    Text(String),
-    /// For `Millis`.
-    Integers(Vec<u64>),
-    /// For `Hosts` and `Inputs`.
-    Texts(Vec<String>),
-}
-
-/// What was written, before its key's kind has looked at it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Raw {
-    /// Without a type: from the environment or the command line.
-    Word(String),
-    /// TOML types.
-    Bool(bool),
-    /// Fits 64 bits, or it is `Other`.
-    Integer(i64),
-    /// Never infinite or NaN.
-    Float(f64),
-    /// Quoted.
-    Text(String),
-    /// In brackets.
-    List(Vec<Raw>),
-    /// What no key takes.
-    Other(&'static str),
-}
-
 /// The bit rates of the stream (C4).
 pub const BITRATES_KBPS: [u64; 10] = [64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
 const WAITS_MAX: usize = 16;
 const HOSTS_MAX: usize = 64;
+const FOLDERS_MAX: usize = 64;
+const RULES_MAX: usize = 256;
 const PATH_BYTES_MAX: usize = 4096;
-
-impl Raw {
-    /// A value of the file.
-    pub fn from_toml(value: &DeValue<'_>) -> Self {
-        match value {
-            DeValue::String(text) => Self::Text(text.to_string()),
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or(Self::Other("a number too large"), Self::Integer),
-            DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                Ok(finite) if finite.is_finite() => Self::Float(finite),
-                _ => Self::Other("not a finite number"),
-            },
-            DeValue::Boolean(truth) => Self::Bool(*truth),
-            DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Array(items) => Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect()),
-            DeValue::Table(_) => Self::Other("a table"),
-        }
-    }
-
-    /// A word; what starts like a TOML text or list is read as one.
-    pub fn from_word(word: &str) -> Self {
-        match DeValue::parse(word) {
-            Ok(value) if word.starts_with(['"', '\'', '[']) => Self::from_toml(value.get_ref()),
-            _ => Self::Word(word.to_owned()),
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Word(text) | Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn integer(&self) -> Option<i64> {
-        match self {
-            Self::Word(text) => text.parse().ok(),
-            Self::Integer(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    fn unsigned(&self) -> Option<u64> {
-        self.integer().and_then(|number| u64::try_from(number).ok())
-    }
-
-    fn items(&self) -> Option<Vec<Self>> {
-        match self {
-            Self::Word(text) if text.is_empty() => Some(Vec::new()),
-            Self::Word(text) => Some(text.split(',').map(|item| Self::Word(item.trim().to_owned())).collect()),
-            Self::List(items) => Some(items.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Word(text) | Self::Text(text) => write!(f, "{:?}", text.chars().take(200).collect::<String>()),
-            Self::Bool(truth) => write!(f, "{truth}"),
-            Self::Integer(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{number:?}"),
-            Self::List(items) => {
-                let items: Vec<String> = items.iter().take(20).map(ToString::to_string).collect();
-                write!(f, "[{}]", items.join(", "))
-            }
-            Self::Other(what) => write!(f, "{what}"),
-        }
-    }
-}
 
 impl Kind {
     /// Reads and checks a value; `None` when it is not allowed.
@@ -209,9 +120,28 @@ impl Kind {
                 read_line(raw, PATH_BYTES_MAX).filter(|path| none || !path.is_empty()).map(Value::Text)
             }
             Self::Place => read_line(raw, PATH_BYTES_MAX).filter(|path| is_place(path)).map(Value::Text),
+            Self::Folder => read_line(raw, PATH_BYTES_MAX).filter(|path| !path.is_empty()).map(Value::Text),
+            Self::Folders => read_texts(raw, ':', is_folder).filter(|all| all.len() <= FOLDERS_MAX).map(Value::Texts),
+            Self::Decimal { min, max } => read_decimal(raw, min, max).map(Value::Thousandths),
+            Self::Http => raw.text().and_then(http_server).map(Value::Text),
+            Self::Weights => read_rules(raw, |text| Weight::parse(text).is_ok()).map(Value::Texts),
+            Self::DayParts => read_rules(raw, |text| DayPart::parse(text).is_ok()).map(Value::Texts),
             Self::Millis { min, max } => read_waits(raw, min, max).map(Value::Integers),
-            Self::Hosts => read_texts(raw, is_host).filter(|hosts| hosts.len() <= HOSTS_MAX).map(Value::Texts),
+            Self::Hosts => read_texts(raw, ',', is_host).filter(|hosts| hosts.len() <= HOSTS_MAX).map(Value::Texts),
             Self::Inputs => read_inputs(raw).map(Value::Texts),
+        }
+    }
+
+    /// What exactly is wrong with a value that was refused, where there is more to say.
+    pub fn why_refused(&self, raw: &Raw) -> Option<String> {
+        let first_error = |parse: fn(&str) -> Option<String>| {
+            let items = raw.items(';')?;
+            items.iter().filter_map(Raw::text).find_map(parse)
+        };
+        match self {
+            Self::Weights => first_error(|text| Weight::parse(text).err()),
+            Self::DayParts => first_error(|text| DayPart::parse(text).err()),
+            _ => None,
         }
     }
 
@@ -230,6 +160,20 @@ impl Kind {
             Self::File { none: true } => "a path, or \"\" for none".into(),
             Self::File { none: false } => "the name or path of a program".into(),
             Self::Place => "a path of a file; it may start with {runtime}/ or {log}/".into(),
+            Self::Folder => "a path of a folder; it may start with {state}, {runtime} or {log}".into(),
+            Self::Folders => {
+                format!("a list of at most {FOLDERS_MAX} folders, such as [\"/srv/music\"] (in the environment: /a:/b)")
+            }
+            Self::Decimal { min, max } => format!("a number, with or without a fraction, from {min} to {max}"),
+            Self::Http => "a URL of http, a host and perhaps a port, such as \"http://127.0.0.1:8000\"".into(),
+            Self::Weights => {
+                format!(
+                    "a list of at most {RULES_MAX} weights, such as [\"Rock=3\", \"Jazz=0\"] (after --set: Rock=3;Jazz=0)"
+                )
+            }
+            Self::DayParts => {
+                format!("a list of at most {RULES_MAX} day parts, such as [\"mon-fri 06:00-10:00: Rock=3, Jazz=0\"]")
+            }
             Self::Millis { min, max } => {
                 format!("a list of 1 to {WAITS_MAX} whole numbers from {min} to {max}, such as [1000, 2000]")
             }
@@ -243,11 +187,12 @@ impl Kind {
         match self {
             Self::Bool => "boolean",
             Self::Integer { .. } | Self::IntegerOf(_) | Self::ToneHz => "integer",
-            Self::Seconds { .. } => "number",
-            Self::Bitrate | Self::Choice(_) | Self::Text { .. } | Self::Address => "text",
-            Self::File { .. } | Self::Place => "path",
+            Self::Seconds { .. } | Self::Decimal { .. } => "number",
+            Self::Bitrate | Self::Choice(_) | Self::Text { .. } | Self::Address | Self::Http => "text",
+            Self::File { .. } | Self::Place | Self::Folder => "path",
+            Self::Folders => "list of paths",
             Self::Millis { .. } => "list of integers",
-            Self::Hosts | Self::Inputs => "list of texts",
+            Self::Hosts | Self::Inputs | Self::Weights | Self::DayParts => "list of texts",
         }
     }
 }
@@ -274,12 +219,7 @@ fn read_bool(raw: &Raw) -> Option<bool> {
 }
 
 fn read_seconds(raw: &Raw, max: u64) -> Option<u64> {
-    let seconds = match raw {
-        Raw::Word(word) => word.parse::<f64>().ok().filter(|number| number.is_finite())?,
-        Raw::Float(number) => *number,
-        Raw::Integer(number) => f64::from(i32::try_from(*number).ok()?),
-        _ => return None,
-    };
+    let seconds = raw.number()?;
     let bound = std::time::Duration::from_secs(max);
     let time = std::time::Duration::try_from_secs_f64(seconds.max(0.0)).ok().filter(|time| *time <= bound)?;
     u64::try_from(time.as_micros().div_ceil(1000)).ok()
@@ -300,9 +240,12 @@ fn read_bitrate(raw: &Raw) -> Option<u64> {
 
 fn read_line(raw: &Raw, bytes_max: usize) -> Option<String> {
     let line = raw.text()?;
-    // U+FFFD stands for bytes that were no UTF-8 in the environment.
-    let strange = |c: char| c.is_control() || c == '\u{fffd}';
-    (line.len() <= bytes_max && !line.contains(strange)).then(|| line.to_owned())
+    (line.len() <= bytes_max && !line.contains(is_strange)).then(|| line.to_owned())
+}
+
+/// U+FFFD stands for bytes that were no UTF-8 in the environment.
+fn is_strange(c: char) -> bool {
+    c.is_control() || c == '\u{fffd}'
 }
 
 fn is_place(path: &str) -> bool {
@@ -311,13 +254,45 @@ fn is_place(path: &str) -> bool {
 
 fn read_waits(raw: &Raw, min: u64, max: u64) -> Option<Vec<u64>> {
     let waits: Option<Vec<u64>> =
-        raw.items()?.iter().map(|item| item.unsigned().filter(|wait| (min..=max).contains(wait))).collect();
+        raw.items(',')?.iter().map(|item| item.unsigned().filter(|wait| (min..=max).contains(wait))).collect();
     waits.filter(|waits| (1..=WAITS_MAX).contains(&waits.len()))
 }
 
-fn read_texts(raw: &Raw, good: fn(&str) -> bool) -> Option<Vec<String>> {
-    let items = raw.items()?;
+fn read_texts(raw: &Raw, separator: char, good: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+    let items = raw.items(separator)?;
     items.iter().map(|item| item.text().filter(|text| good(text)).map(str::to_owned)).collect()
+}
+
+fn read_rules(raw: &Raw, good: fn(&str) -> bool) -> Option<Vec<String>> {
+    read_texts(raw, ';', good).filter(|rules| rules.len() <= RULES_MAX)
+}
+
+fn is_folder(path: &str) -> bool {
+    !path.is_empty() && path.len() <= PATH_BYTES_MAX && !path.contains(is_strange)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "within bounds that fit")]
+fn read_decimal(raw: &Raw, min: i32, max: i32) -> Option<i32> {
+    let number = raw.number()?;
+    (f64::from(min)..=f64::from(max)).contains(&number).then(|| (number * 1000.0).round() as i32)
+}
+
+/// Without the slash at the end: paths are put behind it.
+fn http_server(text: &str) -> Option<String> {
+    let url = text.trim_end_matches('/');
+    let authority = url.strip_prefix("http://")?;
+    // An IPv6 address has its colons in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let good_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
+        None => (1..=253).contains(&host.len()) && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let good_port = port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0));
+    (good_host && good_port).then(|| url.to_owned())
 }
 
 fn is_host(name: &str) -> bool {
@@ -327,33 +302,7 @@ fn is_host(name: &str) -> bool {
 
 fn read_inputs(raw: &Raw) -> Option<Vec<String>> {
     let known = |name: &str| crate::router::InputId::ALL.iter().any(|input| input.name() == name);
-    let inputs = read_texts(raw, known)?;
+    let inputs = read_texts(raw, ',', known)?;
     let once = inputs.iter().enumerate().all(|(at, name)| !inputs[..at].contains(name));
     (once && !inputs.is_empty()).then_some(inputs)
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(truth) => write!(f, "{truth}"),
-            Self::Integer(number) => write!(f, "{number}"),
-            Self::SecondsInMs(ms) if ms % 1000 == 0 => write!(f, "{}", ms / 1000),
-            Self::SecondsInMs(ms) => write!(f, "{}.{:03}", ms / 1000, ms % 1000),
-            Self::Kbps(kbps) => write!(f, "\"{kbps}k\""),
-            Self::Text(text) => write!(f, "{}", quoted(text)),
-            Self::Integers(numbers) => {
-                let items: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-                write!(f, "[{}]", items.join(", "))
-            }
-            Self::Texts(texts) => {
-                let items: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
-                write!(f, "[{}]", items.join(", "))
-            }
-        }
-    }
-}
-
-/// As a TOML basic string. Control characters were refused when it was read.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     error::{ConfigError, Origin},
-    keys::{KEYS, index_of, is_table, nearest, nearest_env, nearest_table},
-    kind::{Raw, Value},
+    keys::Schema,
+    value::{Raw, Value},
 };
 
 /// All that was written, before anything was checked.
@@ -18,7 +18,7 @@ use super::{
 pub struct Sources {
     /// The file and its text.
     pub file: Option<(PathBuf, String)>,
-    /// Every variable that starts with `TOWER_`.
+    /// Every variable that concerns the program.
     pub environment: Vec<(String, String)>,
     /// What followed each `--set`.
     pub set: Vec<String>,
@@ -33,9 +33,10 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// One setting for each of [`KEYS`], in their order, and what went wrong.
+/// One setting for each key of a program, in their order, and what went wrong.
 #[derive(Debug)]
 pub struct Layers {
+    schema: &'static Schema,
     settings: Vec<Setting>,
     /// What is wrong, in the order of reading.
     pub errors: Vec<ConfigError>,
@@ -45,8 +46,8 @@ pub struct Layers {
 
 impl Layers {
     /// The defaults alone.
-    pub fn defaults() -> Self {
-        let settings = KEYS.iter().map(|key| {
+    pub fn defaults(schema: &'static Schema) -> Self {
+        let settings = schema.keys.iter().map(|key| {
             let raw = DeValue::parse(key.default).map(|value| Raw::from_toml(value.get_ref()));
             let value = raw.ok().and_then(|raw| key.kind.read(&raw));
             Setting {
@@ -55,12 +56,12 @@ impl Layers {
                 origin: Origin::Default,
             }
         });
-        Self { settings: settings.collect(), errors: Vec::new(), warnings: Vec::new() }
+        Self { schema, settings: settings.collect(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// All layers, the later over the earlier.
-    pub fn read(sources: &Sources) -> Self {
-        let mut layers = Self::defaults();
+    pub fn read(schema: &'static Schema, sources: &Sources) -> Self {
+        let mut layers = Self::defaults(schema);
         if let Some((path, text)) = &sources.file {
             layers.read_file(path, text);
         }
@@ -73,18 +74,23 @@ impl Layers {
         layers
     }
 
-    /// The setting of a key of [`KEYS`].
+    /// Whose they are.
+    pub fn schema(&self) -> &'static Schema {
+        self.schema
+    }
+
+    /// The setting of a key.
     ///
     /// # Panics
     /// When there is no such key: a mistake in this program.
     pub fn get(&self, path: &str) -> &Setting {
-        match index_of(path) {
+        match self.schema.index_of(path) {
             Some(at) => &self.settings[at],
-            None => panic!("{path} is not in KEYS"),
+            None => panic!("{path} is no key of {}", self.schema.program),
         }
     }
 
-    /// Every setting, in the order of [`KEYS`].
+    /// Every setting, in the order of the keys.
     pub fn settings(&self) -> &[Setting] {
         &self.settings
     }
@@ -109,12 +115,13 @@ impl Layers {
             self.errors.extend(errors);
             return;
         }
+        let (schema, program) = (self.schema, self.schema.program);
         let first_error = self.errors.len();
         let mut values = Vec::new();
         for (name, value) in document.get_ref() {
             let at = name.span().start;
             match value.get_ref() {
-                DeValue::Table(keys) if is_table(name.get_ref()) => {
+                DeValue::Table(keys) if schema.is_table(name.get_ref()) => {
                     let table = name.get_ref();
                     values.extend(
                         keys.iter().map(|(key, value)| (key.span().start, format!("{table}.{}", key.get_ref()), value)),
@@ -123,9 +130,10 @@ impl Layers {
                 DeValue::Table(_) => self.errors.push(ConfigError::UnknownTable {
                     origin: origin(at),
                     name: name.get_ref().escape_debug().to_string(),
-                    nearest: nearest_table(name.get_ref()),
+                    nearest: schema.nearest_table(name.get_ref()),
+                    program,
                 }),
-                _ if is_table(name.get_ref()) => {
+                _ if schema.is_table(name.get_ref()) => {
                     self.errors.push(ConfigError::NotATable { origin: origin(at), name: name.get_ref().to_string() })
                 }
                 _ => values.push((at, name.get_ref().to_string(), value)),
@@ -142,12 +150,14 @@ impl Layers {
     /// An empty variable counts as none, as elsewhere in Unix. An unknown one may
     /// belong to somebody else, so it is no error.
     fn read_variable(&mut self, name: &str, value: &str) {
-        match KEYS.iter().find(|key| key.env == Some(name)) {
+        match self.schema.key_of_variable(name) {
             Some(_) if value.is_empty() => {}
             Some(key) => self.put(key.path, &Raw::from_word(value), Origin::Environment(name.to_owned())),
             None => {
-                let meant = nearest_env(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                self.warnings.push(format!("environment {}: not a variable of the tower{meant}", name.escape_debug()));
+                let near = self.schema.nearest_variable(name);
+                let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                let (name, program) = (name.escape_debug(), self.schema.program);
+                self.warnings.push(format!("environment {name}: not a variable of the {program}{meant}"));
             }
         }
     }
@@ -157,26 +167,31 @@ impl Layers {
             Some((key, value)) if !key.trim().is_empty() => {
                 self.put(key.trim(), &Raw::from_word(value.trim()), Origin::Set);
             }
-            _ => self.errors.push(ConfigError::BadSet { argument: argument.escape_debug().to_string() }),
+            _ => self.errors.push(ConfigError::BadSet {
+                argument: argument.escape_debug().to_string(),
+                example: self.schema.example,
+            }),
         }
     }
 
     fn put(&mut self, path: &str, raw: &Raw, origin: Origin) {
-        let Some(at) = index_of(path) else {
+        let Some(at) = self.schema.index_of(path) else {
             self.errors.push(ConfigError::UnknownKey {
                 origin,
                 key: path.escape_debug().to_string(),
-                nearest: nearest(path),
+                nearest: self.schema.nearest(path),
+                program: self.schema.program,
             });
             return;
         };
-        let key = &KEYS[at];
+        let key = &self.schema.keys[at];
         match key.kind.read(raw) {
             Some(value) => self.settings[at] = Setting { value, origin },
             None => self.errors.push(ConfigError::BadValue {
                 origin,
                 key: key.path,
                 found: raw.to_string(),
+                why: key.kind.why_refused(raw),
                 allowed: key.kind.allowed(),
             }),
         }
@@ -186,12 +201,15 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{STATION, TOWER};
 
     #[test]
     fn every_default_is_allowed_and_written_as_it_is_read() {
-        let layers = Layers::defaults();
-        for (key, setting) in KEYS.iter().zip(layers.settings()) {
-            assert_eq!(setting.value.to_string(), key.default, "{}", key.path);
+        for schema in [&TOWER, &STATION] {
+            let layers = Layers::defaults(schema);
+            for (key, setting) in schema.keys.iter().zip(layers.settings()) {
+                assert_eq!(setting.value.to_string(), key.default, "{}", key.path);
+            }
         }
     }
 }

@@ -1,42 +1,41 @@
 //! Reading the configuration of this process: its file, its environment.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use super::{
-    TowerConfig,
+    StationConfig,
+    build::Settings,
     error::{ConfigError, ConfigErrors},
-    keys::KEYS,
+    keys::Schema,
     layers::{Layers, Sources},
     places::{PlaceError, Places, make_runtime_folder},
 };
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
-/// Read when no file is named, if it is there.
-pub const SYSTEM_FILE: &str = "/etc/retrowaves/tower.toml";
-
 /// A checked configuration, and how it came about.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Loaded<C> {
     /// What to run with.
-    pub config: TowerConfig,
+    pub config: C,
     /// Every value with its origin.
     pub layers: Layers,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
 }
 
-/// Reads all layers: the file named, else [`SYSTEM_FILE`] if it is there; `TOWER_*`; `set`.
+/// Reads all layers: the file named, else the program's own if it is there; the environment; `set`.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors> {
-    let system = Path::new(SYSTEM_FILE);
+pub fn load<C: Settings>(file: Option<&Path>, set: &[String]) -> Result<Loaded<C>, ConfigErrors> {
+    let system = Path::new(C::SCHEMA.system_file);
     let file = file.or_else(|| system.exists().then_some(system));
-    let mut sources = Sources { environment: environment(), set: set.to_vec(), ..Sources::default() };
+    let mut sources = Sources { environment: environment(C::SCHEMA), set: set.to_vec(), ..Sources::default() };
     let unreadable = match file.map(read_file).transpose() {
         Ok(read) => {
             sources.file = read;
@@ -44,9 +43,12 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors>
         }
         Err(error) => Some(error),
     };
-    let read = TowerConfig::from_sources(&sources, &Places::find());
+    let read = C::read(&sources, &Places::find());
     match (unreadable, read) {
-        (None, Ok((config, layers))) => Ok(Loaded { config, layers, file: file.map(Path::to_owned) }),
+        (None, Ok((mut config, layers))) => {
+            config.settle();
+            Ok(Loaded { config, layers, file: file.map(Path::to_owned) })
+        }
         (None, Err(errors)) => Err(errors),
         (Some(error), Ok(_)) => Err(ConfigErrors(vec![error])),
         (Some(error), Err(mut errors)) => {
@@ -60,10 +62,10 @@ pub fn load(file: Option<&Path>, set: &[String]) -> Result<Loaded, ConfigErrors>
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn check_file(file: &Path) -> Result<Layers, ConfigErrors> {
+pub fn check_file<C: Settings>(file: &Path) -> Result<Layers, ConfigErrors> {
     let sources =
         Sources { file: Some(read_file(file).map_err(|error| ConfigErrors(vec![error]))?), ..Sources::default() };
-    TowerConfig::from_sources(&sources, &Places::find()).map(|(_, layers)| layers)
+    C::read(&sources, &Places::find()).map(|(_, layers)| layers)
 }
 
 /// Makes the runtime folder, if anything of `config` lies in it. The rest of the
@@ -71,12 +73,31 @@ pub fn check_file(file: &Path) -> Result<Layers, ConfigErrors> {
 ///
 /// # Errors
 /// When it cannot be made, or is somebody else's.
-pub fn prepare(config: &TowerConfig) -> Result<(), PlaceError> {
-    let ours = [&config.ingest.socket, &config.control.socket, &config.log.file];
-    if ours.iter().any(|path| path.starts_with(&config.runtime_dir)) {
-        make_runtime_folder(&config.runtime_dir)?;
+pub fn prepare<C: Settings>(config: &C) -> Result<(), PlaceError> {
+    if config.files().iter().any(|path| path.starts_with(config.runtime_dir())) {
+        make_runtime_folder(config.runtime_dir(), C::SCHEMA.sockets)?;
     }
     Ok(())
+}
+
+/// [`prepare`], then the folder that the station remembers in. Gives what is strange
+/// but no reason not to play: that folder, and music that is not there (yet).
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_station(config: &StationConfig) -> Result<Vec<String>, PlaceError> {
+    prepare(config)?;
+    let mut warnings = Vec::new();
+    let dir = &config.state_dir;
+    if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+        warnings.push(format!("{}: cannot be made, so nothing is remembered: {error}", dir.display()));
+    }
+    if config.music.folders.is_empty() {
+        warnings.push("there is no music: set music.folders, STATION_MUSIC or --music DIR".into());
+    }
+    let missing = config.music.folders.iter().filter(|folder| !folder.is_dir());
+    warnings.extend(missing.map(|folder| format!("{}: no such folder of music; it may come later", folder.display())));
+    Ok(warnings)
 }
 
 fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
@@ -98,14 +119,14 @@ fn read_file(path: &Path) -> Result<(PathBuf, String), ConfigError> {
     Ok((path.to_owned(), text))
 }
 
-/// Every variable that starts with `TOWER_`, in the order of the keys, so that
+/// Every variable that concerns the program, in the order of the keys, so that
 /// errors come in the same order each time.
-fn environment() -> Vec<(String, String)> {
-    let place = |name: &str| KEYS.iter().position(|key| key.env == Some(name)).unwrap_or(usize::MAX);
+fn environment(schema: &Schema) -> Vec<(String, String)> {
+    let place = |name: &str| schema.keys.iter().position(|key| key.env == Some(name)).unwrap_or(usize::MAX);
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let mut found: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (text(name), text(value)))
-        .filter(|(name, _)| name.starts_with("TOWER_"))
+        .filter(|(name, _)| schema.concerns(name))
         .collect();
     found.sort_by(|(left, _), (right, _)| place(left).cmp(&place(right)).then_with(|| left.cmp(right)));
     found

@@ -1,7 +1,7 @@
 //! Where our sockets and the log lie when nobody says otherwise.
 //!
 //! Looking changes nothing on the disk, so `tower config` can say it; the folder
-//! is made when the tower runs. In a place that everybody can write to, a folder
+//! is made when the program runs. In a place that everybody can write to, a folder
 //! of somebody else's is refused: who owns it could take over our sockets.
 
 use std::{
@@ -14,6 +14,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 const SYSTEM_RUNTIME: &str = "/run/retrowaves";
 const SYSTEM_LOG: &str = "/var/log/retrowaves";
+const SYSTEM_STATE: &str = "/var/lib/retrowaves";
 
 /// Our folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Places {
     pub runtime: PathBuf,
     /// For the log: `{log}`.
     pub log: PathBuf,
+    /// For what is remembered: `{state}`.
+    pub state: PathBuf,
 }
 
 /// What was found on this machine.
@@ -37,6 +40,10 @@ pub struct Probed {
     pub temporary: PathBuf,
     /// `/var/log/retrowaves` is there and can be written to.
     pub system_log: bool,
+    /// `/var/lib/retrowaves` is there and can be written to.
+    pub system_state: bool,
+    /// `$XDG_STATE_HOME`, or `.local/state` in `$HOME`, if it can be made and written to.
+    pub user_state: Option<PathBuf>,
 }
 
 /// Why there is no folder for the sockets.
@@ -58,7 +65,7 @@ pub enum PlaceError {
     },
     /// Somebody else has made it.
     #[error("{}: belongs to user {owner}, not to us (user {uid}); remove it, or set XDG_RUNTIME_DIR, or set \
-             ingest.socket and control.socket to a folder of our own", path.display())]
+             {sockets} to a folder of our own", path.display())]
     NotOurs {
         /// The folder.
         path: PathBuf,
@@ -66,6 +73,8 @@ pub enum PlaceError {
         owner: u32,
         /// Ourselves.
         uid: u32,
+        /// Keys that move the sockets.
+        sockets: &'static str,
     },
 }
 
@@ -83,23 +92,27 @@ impl Places {
             None => probed.temporary.join(format!("retrowaves-{}", probed.uid)),
         };
         let log = if probed.system_log { SYSTEM_LOG.into() } else { runtime.clone() };
-        Self { runtime, log }
+        let state = match &probed.user_state {
+            _ if probed.system_state => SYSTEM_STATE.into(),
+            Some(folder) => folder.join("retrowaves"),
+            None => runtime.clone(),
+        };
+        Self { runtime, log, state }
     }
 
-    /// Everything in one folder, for tests and for a tower that is told where to live.
+    /// Everything in one folder, for tests and for a program that is told where to live.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { runtime: folder.to_owned(), log: folder.to_owned() }
+        Self { runtime: folder.to_owned(), log: folder.to_owned(), state: folder.to_owned() }
     }
 
-    /// `path` with `{runtime}/` or `{log}/` at its start replaced.
+    /// `path` with `{runtime}`, `{log}` or `{state}` at its start replaced.
     pub fn resolve(&self, path: &str) -> PathBuf {
-        if let Some(rest) = path.strip_prefix("{runtime}/") {
-            self.runtime.join(rest)
-        } else if let Some(rest) = path.strip_prefix("{log}/") {
-            self.log.join(rest)
-        } else {
-            path.into()
-        }
+        let ours = [("{runtime}", &self.runtime), ("{log}", &self.log), ("{state}", &self.state)];
+        let resolved = ours.into_iter().find_map(|(mark, folder)| match path.strip_prefix(mark)? {
+            "" => Some(folder.clone()),
+            rest => rest.strip_prefix('/').map(|rest| folder.join(rest)),
+        });
+        resolved.unwrap_or_else(|| path.into())
     }
 }
 
@@ -115,6 +128,8 @@ impl Probed {
             user_runtime: user_runtime.filter(|folder| folder.is_absolute() && is_writable_folder(folder)),
             temporary: std::env::temp_dir(),
             system_log: is_writable_folder(Path::new(SYSTEM_LOG)),
+            system_state: is_writable_folder(Path::new(SYSTEM_STATE)),
+            user_state: user_state(),
         }
     }
 }
@@ -123,12 +138,21 @@ fn is_writable_folder(path: &Path) -> bool {
     path.is_dir() && access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
+/// It may have to be made, so what counts is the nearest folder above that is there.
+fn user_state() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let folder = named("XDG_STATE_HOME").or_else(|| named("HOME").map(|home| home.join(".local/state")))?;
+    let there = folder.ancestors().find(|above| above.exists())?;
+    is_writable_folder(there).then_some(folder)
+}
+
 /// Makes the folder for the sockets if it is not there, for us alone (0700; in
-/// `/run` 0750, for the group), and sees that it is ours.
+/// `/run` 0750, for the group), and sees that it is ours. `sockets` are the keys that
+/// would move them elsewhere.
 ///
 /// # Errors
 /// When it cannot be made, is no folder, or is somebody else's.
-pub fn make_runtime_folder(path: &Path) -> Result<(), PlaceError> {
+pub fn make_runtime_folder(path: &Path, sockets: &'static str) -> Result<(), PlaceError> {
     let unusable = |source| PlaceError::Unusable { path: path.to_owned(), source };
     let is_system = path == Path::new(SYSTEM_RUNTIME);
     let mode = if is_system { 0o750 } else { 0o700 };
@@ -146,7 +170,7 @@ pub fn make_runtime_folder(path: &Path) -> Result<(), PlaceError> {
     }
     let uid = geteuid().as_raw();
     if found.uid() != uid {
-        return Err(PlaceError::NotOurs { path: path.to_owned(), owner: found.uid(), uid });
+        return Err(PlaceError::NotOurs { path: path.to_owned(), owner: found.uid(), uid, sockets });
     }
     if found.mode() & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
@@ -159,7 +183,15 @@ mod tests {
     use super::*;
 
     fn probed() -> Probed {
-        Probed { uid: 1000, system_runtime: false, user_runtime: None, temporary: "/tmp".into(), system_log: false }
+        Probed {
+            uid: 1000,
+            system_runtime: false,
+            user_runtime: None,
+            temporary: "/tmp".into(),
+            system_log: false,
+            system_state: false,
+            user_state: None,
+        }
     }
 
     #[test]
@@ -182,7 +214,23 @@ mod tests {
         let places = Places::in_folder(Path::new("/x"));
         assert_eq!(places.resolve("{runtime}/a.sock"), Path::new("/x/a.sock"));
         assert_eq!(places.resolve("{log}/a.log"), Path::new("/x/a.log"));
+        assert_eq!(places.resolve("{state}"), Path::new("/x"));
+        assert_eq!(places.resolve("{state}s"), Path::new("{state}s"));
         assert_eq!(places.resolve("/y/{runtime}/a"), Path::new("/y/{runtime}/a"));
+    }
+
+    #[test]
+    fn what_is_remembered_lies_where_it_outlives_a_boot_if_it_can() {
+        let user = Some(PathBuf::from("/u/.local/state"));
+        let rows = [
+            (true, user.clone(), "/var/lib/retrowaves"),
+            (false, user, "/u/.local/state/retrowaves"),
+            (false, None, "/tmp/retrowaves-1000"),
+        ];
+        for (system_state, user_state, state) in rows {
+            let places = Places::choose(&Probed { system_state, user_state, ..probed() });
+            assert_eq!(places.state, Path::new(state));
+        }
     }
 
     #[test]
@@ -190,19 +238,19 @@ mod tests {
         let base = std::env::temp_dir().join(format!("retrowaves-places-{}", std::process::id()));
         fs::create_dir_all(&base).expect("base");
         let folder = base.join("ours");
-        make_runtime_folder(&folder).expect("made");
+        make_runtime_folder(&folder, "a.socket").expect("made");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("widened");
-        make_runtime_folder(&folder).expect("narrowed");
+        make_runtime_folder(&folder, "a.socket").expect("narrowed");
         assert_eq!(fs::metadata(&folder).expect("there").mode() & 0o777, 0o700);
 
         let link = base.join("link");
         std::os::unix::fs::symlink(&folder, &link).expect("link");
-        assert!(matches!(make_runtime_folder(&link), Err(PlaceError::NotAFolder { .. })));
+        assert!(matches!(make_runtime_folder(&link, "a.socket"), Err(PlaceError::NotAFolder { .. })));
         let nowhere = base.join("missing").join("below");
-        assert!(matches!(make_runtime_folder(&nowhere), Err(PlaceError::Unusable { .. })));
+        assert!(matches!(make_runtime_folder(&nowhere, "a.socket"), Err(PlaceError::Unusable { .. })));
         if geteuid().is_root() {
             std::os::unix::fs::chown(&folder, Some(12_345), None).expect("chown");
-            let error = make_runtime_folder(&folder).expect_err("somebody else's");
+            let error = make_runtime_folder(&folder, "a.socket").expect_err("somebody else's");
             assert!(error.to_string().contains("belongs to user 12345"), "{error}");
         }
         fs::remove_dir_all(&base).expect("removed");

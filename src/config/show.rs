@@ -1,23 +1,22 @@
-//! What `tower config` prints: every value, where it came from, and where things lie.
+//! What `… config` prints: every value, where it came from, and where things lie.
 
 use std::fmt::Write;
 
-use super::{keys::KEYS, load::Loaded};
+use super::{build::Settings, load::Loaded};
 
-/// As lines that `tower.toml` would take. The reader sees what would run, and why.
-pub fn show(loaded: &Loaded) -> String {
-    let config = &loaded.config;
+/// As lines that the file would take. The reader sees what would run, and why.
+pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = match &loaded.file {
         Some(file) => writeln!(out, "# file: {}", file.display()),
-        None => writeln!(out, "# file: none (looked for {})", super::SYSTEM_FILE),
+        None => writeln!(out, "# file: none (looked for {})", C::SCHEMA.system_file),
     };
-    let _ = writeln!(out, "# PCM in: {}", config.ingest.socket.display());
-    let _ = writeln!(out, "# control: {}", config.control.socket.display());
-    let _ = writeln!(out, "# log: {}", config.log.file.display());
+    for (what, place) in loaded.config.landmarks() {
+        let _ = writeln!(out, "# {what}: {}", place.escape_debug());
+    }
     let mut table = "";
-    for (key, setting) in KEYS.iter().zip(loaded.layers.settings()) {
+    for (key, setting) in C::SCHEMA.keys.iter().zip(loaded.layers.settings()) {
         let (its_table, name) = key.table_and_name();
         if its_table != table {
             table = its_table;

@@ -15,11 +15,15 @@ use std::{
 
 use retrowaves::encoder::Mp3Packetizer;
 
+use super::witness::{Stalls, Witness};
+
 /// Records `/stream` until stopped.
 pub struct Recorder {
     stop: Arc<AtomicBool>,
     shared: Arc<Mutex<Recording>>,
     thread: Option<JoinHandle<()>>,
+    /// Of the machine, as long as it records.
+    pub witness: Witness,
 }
 
 /// What was heard.
@@ -31,6 +35,8 @@ pub struct Recording {
     pub worst_gap: Duration,
     /// The tower closed the connection.
     pub disconnected: bool,
+    /// When the machine stood still meanwhile.
+    pub stalls: Stalls,
 }
 
 impl Recorder {
@@ -46,7 +52,7 @@ impl Recorder {
         let shared = Arc::new(Mutex::new(Recording::default()));
         let (stopped, recording) = (stop.clone(), shared.clone());
         let thread = std::thread::spawn(move || record(stream, &stopped, &recording));
-        Self { stop, shared, thread: Some(thread) }
+        Self { stop, shared, thread: Some(thread), witness: Witness::start() }
     }
 
     pub fn so_far(&self) -> Recording {
@@ -56,7 +62,7 @@ impl Recorder {
     pub fn stop(mut self) -> Recording {
         self.stop.store(true, SeqCst);
         self.thread.take().expect("once").join().expect("recorder");
-        self.so_far()
+        Recording { stalls: self.witness.stalls(), ..self.so_far() }
     }
 }
 
@@ -93,6 +99,12 @@ fn record(stream: TcpStream, stop: &AtomicBool, recording: &Mutex<Recording>) {
 }
 
 impl Recording {
+    /// What came, came without a break that is the tower's.
+    pub fn assert_no_break(&self) {
+        let longest = Duration::from_millis(500) + self.stalls.time();
+        assert!(!self.disconnected && self.worst_gap < longest, "{:?}; the machine: {:?}", self.worst_gap, self.stalls);
+    }
+
     /// Every frame; no byte may lie between two of them.
     pub fn frames(&self) -> Vec<Vec<u8>> {
         let mut packetizer = Mp3Packetizer::new();

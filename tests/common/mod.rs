@@ -7,6 +7,7 @@ pub mod material;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;
+pub mod witness;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -1,53 +1,30 @@
-//! Every key there is: the one table that reading, checking, `tower config` and
-//! the documentation share.
-//!
-//! A default is written as in `tower.toml` and read by the same code as a
-//! user's value, so a default that its own rule refuses cannot exist.
+//! The tower's keys.
 
-use super::kind::Kind::{
-    self, Address, Bitrate, Bool, Choice, File, Hosts, Inputs, Integer, IntegerOf, Millis, Place, Seconds, Text, ToneHz,
+use super::{
+    super::kind::Kind::{
+        self, Address, Bitrate, Bool, Choice, File, Hosts, Inputs, IntegerOf, Millis, Place, Seconds, Text, ToneHz,
+    },
+    Key, LEVEL, Schema, integer, key,
 };
 use crate::limits;
 
-/// One thing that can be set.
-#[derive(Debug)]
-pub struct Key {
-    /// Table and key, as after `--set`.
-    pub path: &'static str,
-    /// The environment variable, where there is one.
-    pub env: Option<&'static str>,
-    /// What values are allowed.
-    pub kind: Kind,
-    /// As it would be written in the file.
-    pub default: &'static str,
-    /// What it does, in a line.
-    pub meaning: &'static str,
-}
-
-impl Key {
-    /// Table and key apart.
-    pub fn table_and_name(&self) -> (&'static str, &'static str) {
-        self.path.split_once('.').unwrap_or(("", self.path))
-    }
-}
-
-const fn key(path: &'static str, env: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    let env = if env.is_empty() { None } else { Some(env) };
-    Key { path, env, kind, default, meaning }
-}
-
-const fn integer(min: u64, max: u64) -> Kind {
-    Integer { min, max }
-}
+/// What the tower can be told.
+pub static TOWER: Schema = Schema {
+    program: "tower",
+    system_file: "/etc/retrowaves/tower.toml",
+    prefix: "TOWER_",
+    elsewhere: &["TOWER_URL"],
+    example: "http.port=8001",
+    sockets: "ingest.socket and control.socket",
+    keys: KEYS,
+};
 
 const INPUT_FRAMES: Kind = integer(4, limits::INPUT_PCM_FRAMES_MAX as u64);
 const MP3_FRAMES: Kind = integer(8, limits::MP3_FRAMES_MAX as u64);
 const SLOW: Kind = Choice(&["drop", "skip"]);
-const LEVEL: Kind = Choice(&["off", "error", "warn", "info", "debug", "trace"]);
 
-/// All keys, table by table.
 #[rustfmt::skip] // a table reads as a table
-pub const KEYS: &[Key] = &[
+const KEYS: &[Key] = &[
     key("http.host", "TOWER_HOST", Address, "\"::\"", "Address to listen on; \"::\" is every address of this machine, IPv4 too"),
     key("http.port", "TOWER_PORT", integer(0, 65_535), "8000", "TCP port of the stream and the control plane; 0: any free port, told in the log"),
     key("http.max_clients", "TOWER_MAX_CLIENTS", integer(1, 100_000), "10000", "Listeners in all; one more gets 503"),
@@ -85,91 +62,3 @@ pub const KEYS: &[Key] = &[
     key("log.syslog", "", Bool, "true", "Send lines to the system's log as well"),
     key("service.shutdown_timeout_sec", "TOWER_SHUTDOWN_TIMEOUT", integer(1, 60), "5", "From the wish to stop to the end"),
 ];
-
-/// The place of `path` in [`KEYS`].
-pub fn index_of(path: &str) -> Option<usize> {
-    KEYS.iter().position(|key| key.path == path)
-}
-
-/// A table of that name exists.
-pub fn is_table(name: &str) -> bool {
-    KEYS.iter().any(|key| key.table_and_name().0 == name)
-}
-
-/// What somebody who wrote `wrong` may have meant.
-pub fn nearest(wrong: &str) -> Option<&'static str> {
-    let name_of = |path: &'static str| path.split_once('.').map_or(path, |(_, name)| name);
-    let name = wrong.rsplit_once('.').map_or(wrong, |(_, name)| name);
-    let same_name = || KEYS.iter().map(|key| key.path).find(|path| name_of(path) == name);
-    pick(wrong, KEYS.iter().map(|key| key.path)).or_else(same_name).or_else(|| {
-        let near = pick(name, KEYS.iter().map(|key| name_of(key.path)))?;
-        KEYS.iter().map(|key| key.path).find(|path| name_of(path) == near)
-    })
-}
-
-/// The table that somebody who wrote `wrong` may have meant.
-pub fn nearest_table(wrong: &str) -> Option<&'static str> {
-    pick(wrong, KEYS.iter().map(|key| key.table_and_name().0))
-}
-
-/// The variable that somebody who wrote `wrong` may have meant.
-pub fn nearest_env(wrong: &str) -> Option<&'static str> {
-    pick(wrong, KEYS.iter().filter_map(|key| key.env))
-}
-
-fn pick(wrong: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let near_enough = 1 + wrong.len() / 5;
-    known
-        .map(|name| (distance(wrong, name), name))
-        .filter(|(distance, _)| *distance <= near_enough)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Letters to insert, delete or change between two words (Levenshtein). The
-/// words are cut at 64 letters: nothing of ours is longer.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_meant_is_found() {
-        let table = [
-            ("http.prot", Some("http.port")),
-            ("port", Some("http.port")),
-            ("encoder.cushion", Some("encoder.cushion_ms")),
-            ("tower.stall_ms", Some("encoder.stall_ms")),
-            ("http.bitrat", Some("encoder.bitrate")),
-            ("http.xyzzy", None),
-        ];
-        for (wrong, meant) in table {
-            assert_eq!(nearest(wrong), meant, "{wrong}");
-        }
-        assert_eq!(nearest_table("encodr"), Some("encoder"));
-        assert_eq!(nearest_env("TOWER_PROT"), Some("TOWER_PORT"));
-    }
-
-    #[test]
-    fn keys_and_variables_are_unique() {
-        for (at, key) in KEYS.iter().enumerate() {
-            assert_eq!(index_of(key.path), Some(at), "{} twice", key.path);
-            let same = KEYS.iter().filter(|other| other.env.is_some() && other.env == key.env);
-            assert!(same.count() <= 1, "{:?} twice", key.env);
-        }
-    }
-}

@@ -1,0 +1,150 @@
+//! The tower's configuration from settled values, and what does not go together.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    super::{
+        ControlConfig, EncoderConfig, FallbackConfig, HttpConfig, IngestConfig, InputConfig, Schema, Slow, TOWER,
+        TowerConfig, error::ConfigError, layers::Layers, places::Places,
+    },
+    Conflicts, Settings, log_config,
+};
+use crate::{frame::TICK_MS, limits::ENCODER_LAG_FRAMES, router::InputId};
+
+impl Settings for TowerConfig {
+    const SCHEMA: &'static Schema = &TOWER;
+
+    fn build(layers: &Layers, places: &Places) -> Self {
+        build(layers, places)
+    }
+
+    fn conflicts(&self, layers: &Layers) -> Vec<ConfigError> {
+        conflicts(self, layers)
+    }
+
+    fn landmarks(&self) -> Vec<(&'static str, String)> {
+        let shown = |path: &Path| path.display().to_string();
+        vec![
+            ("PCM in", shown(&self.ingest.socket)),
+            ("control", shown(&self.control.socket)),
+            ("log", shown(&self.log.file)),
+        ]
+    }
+
+    fn runtime_dir(&self) -> &Path {
+        &self.runtime_dir
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.ingest.socket, &self.control.socket, &self.log.file]
+    }
+}
+
+fn build(layers: &Layers, places: &Places) -> TowerConfig {
+    let control_socket = places.resolve(layers.text("control.socket"));
+    TowerConfig {
+        http: HttpConfig {
+            host: layers.text("http.host").to_owned(),
+            port: layers.integer("http.port"),
+            max_clients: layers.integer("http.max_clients"),
+            max_clients_per_address: layers.integer("http.max_clients_per_address"),
+            client_timeout_ms: layers.integer("http.client_timeout_ms"),
+            backlog_sec: layers.integer("http.backlog_sec"),
+            slow: if layers.text("http.slow") == "skip" { Slow::Skip } else { Slow::Drop },
+        },
+        ingest: IngestConfig {
+            socket: places.resolve(layers.text("ingest.socket")),
+            frame_samples: layers.integer("ingest.frame_samples"),
+        },
+        control: ControlConfig {
+            web_socket: control_socket.with_file_name("web.sock"),
+            socket: control_socket,
+            loopback: layers.truth("control.loopback"),
+            hosts: layers.texts("control.hosts").to_vec(),
+        },
+        input: InputConfig {
+            buffer_frames: layers.integer("input.buffer_frames"),
+            preroll_frames: layers.integer("input.preroll_frames"),
+            grace_ms: layers.integer("input.grace_sec"),
+            start_in_grace: layers.truth("input.start_in_grace"),
+            order: order(layers),
+        },
+        fallback: FallbackConfig {
+            file: Some(PathBuf::from(layers.text("fallback.file"))).filter(|file| !file.as_os_str().is_empty()),
+            tone_hz: layers.integer("fallback.tone_hz"),
+        },
+        encoder: encoder(layers),
+        log: log_config(layers, places),
+        shutdown_timeout_sec: layers.integer("service.shutdown_timeout_sec"),
+        station_name: layers.text("http.station_name").to_owned(),
+        runtime_dir: places.runtime.clone(),
+    }
+}
+
+fn encoder(layers: &Layers) -> EncoderConfig {
+    EncoderConfig {
+        enabled: layers.truth("encoder.enabled"),
+        ffmpeg: layers.text("encoder.ffmpeg").into(),
+        bitrate_kbps: layers.integer("encoder.bitrate"),
+        cushion_ms: layers.integer("encoder.cushion_ms"),
+        mp3_buffer_frames: layers.integer("encoder.mp3_buffer_frames"),
+        startup_timeout_ms: layers.integer("encoder.startup_timeout_ms"),
+        stall_ms: layers.integer("encoder.stall_ms"),
+        backoff_ms: layers.integers("encoder.backoff_ms").to_vec(),
+        max_restarts: layers.integer("encoder.max_restarts"),
+        recovery_retry_minutes: layers.integer("encoder.recovery_retry_minutes"),
+        spare: layers.truth("encoder.spare"),
+        debug: layers.truth("encoder.debug"),
+    }
+}
+
+fn order(layers: &Layers) -> Vec<InputId> {
+    let by_name = |name: &String| InputId::ALL.into_iter().find(|input| input.name() == name);
+    layers.texts("input.order").iter().filter_map(by_name).collect()
+}
+
+fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
+    let mut conflicts = Conflicts::of(layers);
+    let encoder = &config.encoder;
+    let needed = encoder.cushion_ms.div_ceil(TICK_MS) + ENCODER_LAG_FRAMES + 1;
+    conflicts.check(
+        u64::try_from(encoder.mp3_buffer_frames).unwrap_or(u64::MAX) >= needed,
+        "encoder.mp3_buffer_frames",
+        "encoder.cushion_ms",
+        format!("a cushion of {} ms waits in it; allowed is {needed} or more", encoder.cushion_ms),
+    );
+    let input = &config.input;
+    conflicts.check(
+        input.preroll_frames < input.buffer_frames,
+        "input.preroll_frames",
+        "input.buffer_frames",
+        format!("must be less than input.buffer_frames = {}, or no input is ever present", input.buffer_frames),
+    );
+    let sockets = [
+        ("ingest.socket", &config.ingest.socket),
+        ("control.socket", &config.control.socket),
+        ("control.socket", &config.control.web_socket),
+    ];
+    for (key, path) in sockets {
+        conflicts.check_socket(key, path);
+    }
+    let control = &config.control;
+    conflicts.check(
+        control.socket != control.web_socket,
+        "control.socket",
+        "control.socket",
+        "web.sock is the name of the private socket beside it; choose another name".into(),
+    );
+    let taken = [&control.socket, &control.web_socket];
+    let why =
+        || format!("is taken by the control plane: {} and {}", control.socket.display(), control.web_socket.display());
+    conflicts.check(!taken.contains(&&config.ingest.socket), "ingest.socket", "control.socket", why());
+    conflicts.check(!taken.contains(&&config.log.file), "log.file", "control.socket", why());
+    conflicts.check(
+        config.log.file != config.ingest.socket,
+        "log.file",
+        "ingest.socket",
+        "is the socket that takes PCM".into(),
+    );
+    conflicts.found
+}
