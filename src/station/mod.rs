@@ -4,5 +4,8 @@
 //! It THINKs (chooses and opens what comes next, off the audio path) and DOes
 //! (plays exactly that). Nothing it asks, waits for or writes delays a frame.
 
+pub mod history;
+pub mod lossless_path;
 pub mod rotation;
+pub mod state;
 pub mod track;
