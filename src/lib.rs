@@ -28,6 +28,7 @@ pub mod control;
 
 pub mod service;
 
+pub mod atomic_file;
 pub mod histogram;
 pub mod journal;
 pub mod logging;

@@ -189,6 +189,37 @@ pub const TRACK_CUT_DB_MAX: f64 = 24.0;
 /// The next song begins at most this long before a song's last audible sample.
 pub const FALLING_END_SEC_MAX: usize = 30;
 
+/// Tracks of the library; more are refused with one line.
+pub const LIBRARY_TRACKS_MAX: usize = 100_000;
+/// Folders of the library; more are not entered, with one line.
+pub const LIBRARY_FOLDERS_MAX: usize = 50_000;
+/// Folders within folders; deeper ones are not entered, with one line.
+pub const LIBRARY_DEPTH_MAX: usize = 32;
+/// Lines about files and folders that one look at the library may write; the rest is counted.
+pub const LIBRARY_LINES_PER_LOOK: usize = 20;
+/// Characters of a title, artist or album; the rest is cut.
+pub const TAG_TEXT_CHARS_MAX: usize = 200;
+/// Bytes that one item of a tag may take; a file with a larger one is named by its file name.
+pub const TAG_ITEM_BYTES_MAX: usize = 1 << 20;
+/// Address space of the process that reads tags; it dies at the bound and is started again.
+pub const TAG_READER_BYTES_MAX: u64 = 512 << 20;
+/// How long the tags of one file may take; a file that takes longer is named by its file name.
+pub const TAG_READ_SEC_MAX: u64 = 10;
+/// Bytes of a message to or from the process that reads tags; a larger one is a fault of that process.
+pub const TAG_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the library's cache; a larger one is ignored, and made anew.
+pub const LIBRARY_CACHE_BYTES_MAX: u64 = 256 << 20;
+/// Plays that are remembered; the oldest goes.
+pub const HISTORY_MAX: usize = 2000;
+/// Measured files that are remembered; the least recently used go.
+pub const MEASURED_MAX: usize = 100_000;
+/// Quarantined files that are remembered; the longest quarantined go.
+pub const BAD_FILES_MAX: usize = 10_000;
+/// Bytes of a reason why a file is bad; the rest is cut.
+pub const BAD_FILE_WHY_BYTES_MAX: usize = 300;
+/// Bytes of the state file; a larger one is not read, and never written.
+pub const STATE_FILE_BYTES_MAX: usize = 64 << 20;
+
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;
 /// A tick is late when it wakes this long after its deadline.

@@ -7,6 +7,9 @@
 pub mod track;
 
 pub mod history;
+pub(crate) mod lossless_path;
+pub mod state;
+
 pub mod rotation;
 pub mod sound;
 

@@ -76,7 +76,8 @@ impl Rotation {
         let begins = now.later(lengths_ms(&next));
         // An ID that is due by now is in `next`; the next one is due an hour on.
         let end_by = (self.rules.hour_id && !shelves.ids.is_empty()).then(|| after_outro.next_hour_unix_ms());
-        let asked = song::Asked { rules: &self.rules, memory: &memory, shelves: &shelves, begins, hour_unix_ms: end_by };
+        let asked =
+            song::Asked { rules: &self.rules, memory: &memory, shelves: &shelves, begins, hour_unix_ms: end_by };
         match song::choose(&mut self.dice, catalogue, &asked) {
             Some((track, reason)) => {
                 next.extend(shelves.intro_of(&track));

@@ -19,12 +19,8 @@ pub(super) struct Shelves<'a> {
 
 impl<'a> Shelves<'a> {
     pub fn sort(catalogue: &'a Catalogue) -> Self {
-        let mut shelves = Self {
-            ids: Vec::new(),
-            jingles: Vec::new(),
-            intros: Companions::default(),
-            outros: Companions::default(),
-        };
+        let mut shelves =
+            Self { ids: Vec::new(), jingles: Vec::new(), intros: Companions::default(), outros: Companions::default() };
         for track in &catalogue.tracks {
             match track.kind {
                 TrackKind::Song | TrackKind::SignOn | TrackKind::SignOff => {}

@@ -13,13 +13,7 @@
 use std::sync::Arc;
 
 use super::{
-    GivenUp, Moment, Reason,
-    dice::Dice,
-    keys::ABSENT,
-    length_ms,
-    memory::Memory,
-    rules::Rules,
-    shelves::Shelves,
+    GivenUp, Moment, Reason, dice::Dice, keys::ABSENT, length_ms, memory::Memory, rules::Rules, shelves::Shelves,
 };
 use crate::station::track::{Catalogue, Track, TrackKind};
 
