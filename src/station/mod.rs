@@ -7,16 +7,24 @@
 pub mod track;
 
 pub mod history;
+pub mod library;
 pub(crate) mod lossless_path;
 pub mod state;
 
 pub mod rotation;
 pub mod sound;
 
-pub mod deck;
 pub mod measuring;
+pub mod think;
+
+pub mod deck;
 pub mod pace;
 pub mod playout;
 pub mod sink;
-pub mod stats;
 pub mod tower_link;
+
+pub mod control;
+pub mod service;
+
+pub mod clock;
+pub mod stats;

@@ -22,9 +22,9 @@ use nix::{
 
 use super::{
     clock,
-    control::ControlSocket,
+    control::{ControlSocket, Desk},
     deck::Deck,
-    library::Library,
+    library::{Library, LibraryOptions, reader::ReaderCommand},
     measuring::Measurer,
     playout::{self, PlayoutDeps},
     rotation::Rotation,
@@ -105,7 +105,7 @@ impl StationService {
         let socket = unix_socket::bind(&config.control_socket, SOCKET_MODE)?;
         let stats = Arc::<StationStats>::default();
         let memory = Memory::load(&config.state_dir);
-        let library = Arc::new(Library::start(&config.music, &config.state_dir)?);
+        let library = Arc::new(Library::start(library(config))?);
         let link = TowerLink::start(&config.tower.url, stats.link.clone())?;
         let (inbox, heard) = sync_channel(THINK_INBOX_MAX);
         let (orders, obeyed) = channel();
@@ -132,7 +132,7 @@ impl StationService {
             stats: stats.clone(),
         });
         let think = thread::spawn("station:think", move || think.run(&heard))?;
-        let control = ControlSocket::start(socket, inbox.clone())?;
+        let control = ControlSocket::start(socket, Desk { think: inbox.clone(), library: library.clone(), reader: ReaderCommand::default() })?;
         Ok(Self { config: config.clone(), library, inbox, think, playout, link, control, stats })
     }
 
@@ -187,6 +187,15 @@ fn within(bound: Duration, mut is_so: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(10));
     }
     true
+}
+
+fn library(config: &StationConfig) -> LibraryOptions {
+    LibraryOptions {
+        music: config.music.folders.clone(),
+        rescan: Duration::from_secs(config.music.rescan_sec),
+        state_dir: config.state_dir.clone(),
+        reader: ReaderCommand::default(),
+    }
 }
 
 fn deck(config: &StationConfig) -> Deck {

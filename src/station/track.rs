@@ -64,6 +64,16 @@ pub struct Track {
     pub artist_key: u64,
 }
 
+impl Track {
+    /// For the log: `Artist - Title`.
+    pub fn name(&self) -> String {
+        match &self.artist {
+            Some(artist) => format!("{artist} - {}", self.title),
+            None => self.title.to_string(),
+        }
+    }
+}
+
 /// All that can be played now. Swapped as a whole when the library changes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {

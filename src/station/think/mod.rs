@@ -17,10 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use commands::{Answer, Command};
+pub use commands::Command;
 
 use super::{
     clock,
+    control::protocol::Answer,
     deck::{DeckEvent, Outcome},
     history::Play,
     library::Library,
@@ -51,7 +52,7 @@ pub enum Message {
     /// By the measurer.
     Measured(Measuring),
     /// By hand.
-    Command(Command, SyncSender<Answer>),
+    Command(Command, SyncSender<Result<Answer, String>>),
     /// The station is to end: the sign-off, then nothing.
     End,
     /// THINK is to end.
@@ -112,8 +113,8 @@ pub struct Think {
     /// When the segment on air began.
     began_ms: u64,
     next_id: u64,
-    /// What was asked for waits for DO's answer to `Clear`.
-    asked: Vec<Choice>,
+    /// What was asked for waits for DO's answer to `Clear`, each for its own.
+    asked: Vec<Vec<Choice>>,
     /// A skip waits for a segment to skip to.
     skip_wanted: bool,
     measuring: Option<PathBuf>,
