@@ -4,5 +4,6 @@
 //! It THINKs (chooses and opens what comes next, off the audio path) and DOes
 //! (plays exactly that). Nothing it asks, waits for or writes delays a frame.
 
+pub mod control;
 pub mod rotation;
 pub mod track;

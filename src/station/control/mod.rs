@@ -1,0 +1,3 @@
+//! The station's control socket: a line of JSON in, a line of JSON out.
+
+pub mod protocol;
