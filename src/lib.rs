@@ -27,6 +27,7 @@ pub mod door;
 pub mod control;
 
 pub mod service;
+pub mod signals;
 
 pub mod atomic_file;
 pub mod histogram;

@@ -112,6 +112,14 @@ pub const MISSES_MAX: u32 = 4;
 pub const LOG_LINES_MAX: usize = 1024;
 /// Bytes of one log line; the rest of the line is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 2048;
+/// Bytes of a request to the station: a path of 4096 bytes, each as a number.
+pub const STATION_REQUEST_BYTES_MAX: usize = 32 << 10;
+/// Bytes of the station's reply; the oldest of a history that is longer are left out.
+pub const STATION_REPLY_BYTES_MAX: usize = 1 << 20;
+/// From the wish to ask the station to its whole reply.
+pub const STATION_REPLY_MS: u64 = 5000;
+/// Entries that a reply of `history` may have.
+pub const STATION_HISTORY_MAX: usize = 1000;
 /// Bytes of a configuration file.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the path of a Unix socket, as the kernel has it, without the final zero.

@@ -18,8 +18,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         eventfd::{EfdFlags, EventFd},
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
+        signal::Signal,
     },
 };
 
@@ -34,6 +33,7 @@ use crate::{
     logging::LogHandle,
     pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent},
     router::AudioInputRouter,
+    signals::Signals,
     stats::{EncoderStats, IngestStats, ListenerStats, PumpStats},
     sys,
 };
@@ -67,27 +67,6 @@ pub enum ServiceError {
 impl From<nix::errno::Errno> for ServiceError {
     fn from(errno: nix::errno::Errno) -> Self {
         Self::System(errno.into())
-    }
-}
-
-/// SIGTERM, SIGINT and SIGHUP, as something to wait on.
-pub struct Signals(SignalFd);
-
-impl Signals {
-    /// Takes the signals over. Call it before the first thread starts, since
-    /// threads inherit what is blocked.
-    ///
-    /// # Errors
-    /// When there is no descriptor to be had.
-    pub fn take() -> io::Result<Self> {
-        let set: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-        set.thread_block()?;
-        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
-    }
-
-    fn next(&self) -> Option<Signal> {
-        let info = self.0.read_signal().ok()??;
-        Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
     }
 }
 
@@ -210,7 +189,7 @@ impl TowerService {
     /// Sleeps until SIGTERM or SIGINT; SIGHUP reopens the log.
     fn wait(&mut self, signals: &Signals, log: &LogHandle) {
         loop {
-            let mut fds = [signals.0.as_fd(), self.journal_wake.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let mut fds = [signals.as_fd(), self.journal_wake.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             // A poll that fails (a signal, no memory) only makes the loop go round.
             let _ = poll(&mut fds, PollTimeout::from(LOOK_MS));
             let _ = self.journal_wake.read();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrowaves::{
-    config::{ConfigErrors, Kind, Layers, Places, Raw, STATION, Sources, StationConfig, Value},
+    config::{ConfigErrors, Kind, Layers, Places, Raw, STATION, Sources, StationConfig, Value, prepare_station},
     station::rotation::rules::{DayPart, Rules, Weight},
 };
 
@@ -203,4 +203,27 @@ fn i2_the_ends_of_every_range_of_the_station_are_taken() {
             assert!(read.is_ok(), "{}={end}: {}", key.path, read.expect_err("refused"));
         }
     }
+}
+
+/// Before it plays: its memory is made, and what is not there is said and no error.
+#[test]
+fn st3_music_that_is_not_there_is_a_warning() {
+    let base = std::env::temp_dir().join(format!("retrowaves-prepare-{}", std::process::id()));
+    let run = base.join("run");
+    std::fs::create_dir_all(base.join("music")).expect("music");
+    let mut config = StationConfig::with_runtime_dir(&run);
+    config.state_dir = base.join("deep/state");
+    let warnings = prepare_station(&config).expect("prepared");
+    assert_eq!(warnings, ["there is no music: set music.folders, STATION_MUSIC or --music DIR"]);
+    assert!(run.is_dir() && config.state_dir.is_dir());
+
+    config.music.folders = vec![base.join("music"), base.join("usb")];
+    let warnings = prepare_station(&config).expect("prepared");
+    assert_eq!(warnings, [format!("{}: no such folder of music; it may come later", base.join("usb").display())]);
+
+    // Not even root makes a folder in /proc: then it plays without a memory.
+    config.state_dir = "/proc/retrowaves".into();
+    let warnings = prepare_station(&config).expect("prepared");
+    assert!(warnings[0].starts_with("/proc/retrowaves: cannot be made, so nothing is remembered: "), "{warnings:?}");
+    std::fs::remove_dir_all(&base).expect("removed");
 }

@@ -17,7 +17,7 @@ fn log2_the_log_starts_filters_stops_and_starts_again() {
     let text = |path: &Path| fs::read_to_string(path).expect("a log");
 
     log::error!("before the log: nobody hears it, nothing breaks");
-    let handle = logging::start(&config(&first, log::LevelFilter::Info)).expect("started");
+    let handle = logging::start("tower", &config(&first, log::LevelFilter::Info)).expect("started");
     log::info!("on air");
     log::debug!("not at this level");
     let named = std::thread::Builder::new().name("tower:pump".into());
@@ -28,7 +28,7 @@ fn log2_the_log_starts_filters_stops_and_starts_again() {
     assert_eq!((stats.lines.get(), stats.dropped.get(), stats.lost.get()), (2, 0, 0));
     log::info!("after the log");
 
-    let handle = logging::start(&config(&second, log::LevelFilter::Debug)).expect("started again");
+    let handle = logging::start("tower", &config(&second, log::LevelFilter::Debug)).expect("started again");
     log::debug!("at this level");
     assert!(handle.stop());
 

@@ -4,66 +4,60 @@ use std::{env, process::ExitCode};
 
 use retrowaves::{
     cli::{
-        self, Exit,
-        args::{self, Command, ConfigArgs, ProbeArgs},
-        complain, say, status,
+        Exit, Voice,
+        options::ConfigArgs,
+        say, tell,
+        tower::{
+            args::{self, Command, ProbeArgs},
+            help,
+            probe::probe,
+            status,
+        },
     },
     config::{self, Loaded, TowerConfig},
     logging, service,
+    signals::Signals,
 };
+
+const VOICE: Voice = Voice("tower");
 
 fn main() -> ExitCode {
     let exit = match args::parse(env::args_os().skip(1)) {
         Ok(command) => act(command),
-        Err(error) => misuse(&error),
+        Err(error) => VOICE.misuse(&error),
     };
     exit.into()
 }
 
 fn act(command: Command) -> Exit {
     match command {
-        Command::Help(topic) => tell(&cli::help(topic)),
+        Command::Help(topic) => tell(&help(topic)),
         Command::Version => tell(concat!("tower ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(args) => with_config(&args, |loaded| run(&loaded)),
         Command::Config(args) => with_config(&args, |loaded| tell(&config::show(&loaded))),
         Command::CheckFile(file) => match config::check_file::<TowerConfig>(&file) {
             Ok(_) => tell(&format!("{}: ok\n", file.display())),
-            Err(errors) => misuse(&errors),
+            Err(errors) => VOICE.misuse(&errors),
         },
         Command::Status { url: Some(url), .. } => show_status(&url),
         Command::Status { url: None, config } => {
             with_config(&config, |loaded| match status::local_url(&loaded.config.http) {
                 Ok(url) => show_status(&url),
-                Err(error) => misuse(&error),
+                Err(error) => VOICE.misuse(&error),
             })
         }
-        Command::Probe(args) => with_config(&args.config, |loaded| probe(&loaded.config, &args)),
+        Command::Probe(args) => with_config(&args.config, |loaded| try_ffmpeg(&loaded.config, &args)),
     }
 }
 
 fn with_config(args: &ConfigArgs, then: impl FnOnce(Loaded<TowerConfig>) -> Exit) -> Exit {
     match config::load(args.file.as_deref(), &args.set) {
         Ok(loaded) => {
-            complain(&loaded.layers.warnings.join("\n"));
+            VOICE.complain(&loaded.layers.warnings.join("\n"));
             then(loaded)
         }
-        Err(errors) => misuse(&errors),
+        Err(errors) => VOICE.misuse(&errors),
     }
-}
-
-fn tell(text: &str) -> Exit {
-    say(text);
-    Exit::Ok
-}
-
-fn misuse(error: &dyn std::error::Error) -> Exit {
-    complain(&error.to_string());
-    Exit::Misuse
-}
-
-fn failure(error: &dyn std::error::Error) -> Exit {
-    complain(&error.to_string());
-    Exit::Failure
 }
 
 fn show_status(url: &str) -> Exit {
@@ -72,22 +66,22 @@ fn show_status(url: &str) -> Exit {
             say(&summary);
             exit
         }
-        Err(error) => failure(&error),
+        Err(error) => VOICE.failure(&error),
     }
 }
 
 /// Folder, log, then the service until it is told to stop.
 fn run(loaded: &Loaded<TowerConfig>) -> Exit {
-    let signals = match service::Signals::take() {
+    let signals = match Signals::take() {
         Ok(signals) => signals,
-        Err(error) => return failure(&error),
+        Err(error) => return VOICE.failure(&error),
     };
     if let Err(error) = config::prepare(&loaded.config) {
-        return failure(&error);
+        return VOICE.failure(&error);
     }
-    let log = match logging::start(&loaded.config.log) {
+    let log = match logging::start("tower", &loaded.config.log) {
         Ok(log) => log,
-        Err(error) => return failure(&error),
+        Err(error) => return VOICE.failure(&error),
     };
     for warning in &loaded.layers.warnings {
         log::warn!("{warning}");
@@ -96,7 +90,7 @@ fn run(loaded: &Loaded<TowerConfig>) -> Exit {
     let exit = served.map_or_else(
         |error| {
             log::error!("{error}");
-            failure(&error)
+            VOICE.failure(&error)
         },
         |()| Exit::Ok,
     );
@@ -115,9 +109,9 @@ fn announce(config: &TowerConfig, tower: &service::TowerService) {
     ));
 }
 
-fn probe(config: &TowerConfig, args: &ProbeArgs) -> Exit {
-    match cli::probe::probe(config, args) {
+fn try_ffmpeg(config: &TowerConfig, args: &ProbeArgs) -> Exit {
+    match probe(config, args) {
         Ok(report) => tell(&report),
-        Err(error) => failure(&error),
+        Err(error) => VOICE.failure(&error),
     }
 }

@@ -21,9 +21,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A line of the log about itself.
-    pub fn own(level: log::Level, text: String) -> Self {
-        Self { at: SystemTime::now(), level, origin: "tower:log".into(), text }
+    /// A line of the log about itself; `origin` is its thread.
+    pub fn own(origin: &str, level: log::Level, text: String) -> Self {
+        Self { at: SystemTime::now(), level, origin: origin.to_owned(), text }
     }
 
     /// As it stands in the file: time (UTC), level, origin, text.

@@ -1,7 +1,7 @@
 //! The log: to a file, to the system's log, and where both fail to stderr.
 //!
 //! A log call never waits (LOG2): it hands a bounded line to a bounded queue, and
-//! counts what does not fit. Only the `tower:log` thread touches disk and sockets,
+//! counts what does not fit. Only the `…:log` thread touches disk and sockets,
 //! so a full disk, a stuck syslogd or a blocked terminal costs log lines and
 //! nothing else (LOG4). Real-time threads do not even log: they report to a
 //! [`crate::journal`].
@@ -92,14 +92,14 @@ impl log::Log for Front {
     fn flush(&self) {}
 }
 
-/// Starts the log of this process. A file that cannot be written is no error:
+/// Starts the log of this process, which runs `program`. A file that cannot be written is no error:
 /// that is said in the system's log or on stderr, and tried again at each line.
 ///
 /// # Errors
 /// Without a thread, or when somebody else has installed a logger.
-pub fn start(config: &LogConfig) -> Result<LogHandle, LogError> {
-    let syslog = config.syslog.then(system::SystemLog::default);
-    let handle = start_with(Sinks::new(&config.file, syslog, stderr::Stderr::of_process()))?;
+pub fn start(program: &'static str, config: &LogConfig) -> Result<LogHandle, LogError> {
+    let syslog = config.syslog.then(|| system::SystemLog::of(program));
+    let handle = start_with(program, Sinks::new(&config.file, syslog, stderr::Stderr::of_process()))?;
     if !INSTALLED.swap(true, SeqCst) && log::set_logger(&FRONT).is_err() {
         return Err(LogError::AnotherLogger);
     }
@@ -108,13 +108,14 @@ pub fn start(config: &LogConfig) -> Result<LogHandle, LogError> {
     Ok(handle)
 }
 
-fn start_with(sinks: Sinks) -> io::Result<LogHandle> {
+fn start_with(program: &str, sinks: Sinks) -> io::Result<LogHandle> {
     let (queue, lines) = queue(Arc::new(Shared::default()));
     let (ended, done) = channel();
-    let writer = Writer::new(sinks, queue.shared().clone());
+    let name = format!("{program}:log");
+    let writer = Writer::new(&name, sinks, queue.shared().clone());
     // Signals are for the main thread: this one inherits a mask that lets none through.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let thread = thread::spawn("tower:log", move || {
+    let thread = thread::spawn(&name, move || {
         // Refused or not, the log works.
         let _ = thread::set_nice(NICE);
         writer.run(&lines);

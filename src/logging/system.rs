@@ -16,8 +16,9 @@ const RETRY: Duration = Duration::from_secs(5);
 const SEND_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// A connection to the system's log, or the wish for one.
-#[derive(Default)]
 pub struct SystemLog {
+    /// Whose lines they are.
+    program: &'static str,
     /// For tests; none: where syslogd listens.
     path: Option<PathBuf>,
     logger: Option<Logger<LoggerBackend, Formatter3164>>,
@@ -25,10 +26,15 @@ pub struct SystemLog {
 }
 
 impl SystemLog {
+    /// Where syslogd listens.
+    pub fn of(program: &'static str) -> Self {
+        Self { program, path: None, logger: None, retry_at: None }
+    }
+
     /// At another place than usual.
     #[cfg(test)]
-    pub fn at(path: PathBuf) -> Self {
-        Self { path: Some(path), ..Self::default() }
+    pub fn at(program: &'static str, path: PathBuf) -> Self {
+        Self { path: Some(path), ..Self::of(program) }
     }
 
     /// Sends a line; false if there is nobody to take it.
@@ -55,7 +61,7 @@ impl SystemLog {
         let formatter = Formatter3164 {
             facility: Facility::LOG_DAEMON,
             hostname: None,
-            process: "tower".into(),
+            process: self.program.into(),
             pid: std::process::id(),
         };
         let logger = match &self.path {

@@ -41,7 +41,7 @@ fn no_stderr() -> stderr::Stderr {
 }
 
 fn started(file: &Path) -> LogHandle {
-    start_with(Sinks::new(file, None, no_stderr())).expect("thread")
+    start_with("tower", Sinks::new(file, None, no_stderr())).expect("thread")
 }
 
 fn say(queue: &Queue, text: &str) {
@@ -76,8 +76,8 @@ fn log1_a_line_goes_to_the_file_and_to_the_systems_log() {
     let socket = UnixDatagram::bind(folder.join("syslog")).expect("socket");
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
     let path = folder.join("tower.log");
-    let syslog = system::SystemLog::at(folder.join("syslog"));
-    let handle = start_with(Sinks::new(&path, Some(syslog), no_stderr())).expect("thread");
+    let syslog = system::SystemLog::at("tower", folder.join("syslog"));
+    let handle = start_with("tower", Sinks::new(&path, Some(syslog), no_stderr())).expect("thread");
     say(&handle.queue, "on air");
     let mut datagram = [0; 1024];
     let length = socket.recv(&mut datagram).expect("datagram");
@@ -93,7 +93,7 @@ fn log1_a_line_goes_to_the_file_and_to_the_systems_log() {
 #[test]
 fn log1_a_syslogd_that_was_restarted_gets_the_next_line() {
     let folder = Folder::new("restarted");
-    let mut syslog = system::SystemLog::at(folder.join("syslog"));
+    let mut syslog = system::SystemLog::at("tower", folder.join("syslog"));
     let now = Instant::now();
     assert!(!syslog.send(log::Level::Info, "nobody there", now));
     let first = UnixDatagram::bind(folder.join("syslog")).expect("socket");
@@ -121,7 +121,7 @@ fn log2_a_full_queue_drops_the_newest_counts_it_and_says_so() {
     let shared = queue.shared().clone();
     assert_eq!(shared.stats.dropped.get(), 10);
     shared.stop.store(true, SeqCst);
-    Writer::new(Sinks::new(&path, None, no_stderr()), shared).run(&lines);
+    Writer::new("tower:log", Sinks::new(&path, None, no_stderr()), shared).run(&lines);
     let written = lines_of(&path);
     assert!(written.contains(&"10 log lines were dropped: the queue was full".to_owned()));
     let ours: Vec<&String> = written.iter().filter(|line| line.starts_with("line ")).collect();
@@ -225,7 +225,7 @@ fn log4_stderr_is_the_last_resort_and_never_blocks() {
     let (mut reader, writer) = std::io::pipe().expect("pipe");
     let stderr = stderr::Stderr::from(Some(OwnedFd::from(writer)));
     let nowhere = folder.join("missing").join("tower.log");
-    let handle = start_with(Sinks::new(&nowhere, None, stderr)).expect("thread");
+    let handle = start_with("tower", Sinks::new(&nowhere, None, stderr)).expect("thread");
     // Nobody reads: 64 KiB fit, the rest must be lost and not waited for.
     let long = "x".repeat(1000);
     for number in 0..200 {

@@ -32,8 +32,10 @@ impl Sinks {
     }
 }
 
-/// The `tower:log` thread's state.
+/// The log thread's state.
 pub struct Writer {
+    /// Its name.
+    thread: String,
     sinks: Sinks,
     shared: Arc<Shared>,
     repeats: Repeats,
@@ -62,19 +64,19 @@ impl Repeats {
         again
     }
 
-    /// What was counted, as a line; it counts anew.
-    fn take(&mut self) -> Option<Entry> {
+    /// What was counted, and how important it was; it counts anew.
+    fn take(&mut self) -> Option<(u64, log::Level)> {
         self.say_at = None;
         let count = std::mem::take(&mut self.count);
         let level = self.last.as_ref()?.level;
-        (count > 0).then(|| Entry::own(level, format!("last line repeated {count} times")))
+        (count > 0).then_some((count, level))
     }
 }
 
 impl Writer {
     /// Ready to run.
-    pub fn new(sinks: Sinks, shared: Arc<Shared>) -> Self {
-        Self { sinks, shared, repeats: Repeats::default(), dropped_said: 0, missing: None }
+    pub fn new(thread: &str, sinks: Sinks, shared: Arc<Shared>) -> Self {
+        Self { thread: thread.to_owned(), sinks, shared, repeats: Repeats::default(), dropped_said: 0, missing: None }
     }
 
     /// Until `stop` is set and the queue is empty, or there are no callers left.
@@ -145,7 +147,8 @@ impl Writer {
     }
 
     fn say_repeats(&mut self) {
-        if let Some(entry) = self.repeats.take() {
+        if let Some((count, level)) = self.repeats.take() {
+            let entry = self.own(level, format!("last line repeated {count} times"));
             self.deliver(&entry);
         }
     }
@@ -156,8 +159,13 @@ impl Writer {
         if new > 0 {
             self.dropped_said = dropped;
             self.say_repeats();
-            self.deliver(&Entry::own(log::Level::Warn, format!("{new} log lines were dropped: the queue was full")));
+            let entry = self.own(log::Level::Warn, format!("{new} log lines were dropped: the queue was full"));
+            self.deliver(&entry);
         }
+    }
+
+    fn own(&self, level: log::Level, text: String) -> Entry {
+        Entry::own(&self.thread, level, text)
     }
 
     /// To the file and the system's log; to stderr if a person is looking, or nobody else takes it.
@@ -177,7 +185,7 @@ impl Writer {
             None => self.sinks.file.write(line),
             Some((count, why)) => {
                 let text = format!("{count} log lines are missing here: {why}");
-                let note = Entry::own(log::Level::Warn, text).render();
+                let note = self.own(log::Level::Warn, text).render();
                 self.sinks.file.write(&note).and_then(|()| {
                     self.missing = None;
                     self.sinks.file.write(line)
@@ -198,7 +206,7 @@ impl Writer {
     /// Once per failure, where the lines go from now on.
     fn say_failure(&mut self, error: &std::io::Error) {
         let text = format!("{}: the log file cannot be written: {error}", self.sinks.file.path().display());
-        let entry = Entry::own(log::Level::Warn, text);
+        let entry = self.own(log::Level::Warn, text);
         if !self.in_syslog(&entry) || self.sinks.stderr.is_terminal() {
             self.sinks.stderr.write(&entry.render());
         }

@@ -7,8 +7,11 @@ use std::{fmt::Write, net::IpAddr, time::Duration};
 use serde_json::Value;
 use ureq::Agent;
 
-use super::Exit;
-use crate::{config::HttpConfig, limits::WEB_REPLY_BYTES_MAX};
+use crate::{
+    cli::{Exit, plain},
+    config::HttpConfig,
+    limits::WEB_REPLY_BYTES_MAX,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -150,11 +153,6 @@ fn word(value: Option<&Value>) -> String {
         Some(Value::String(text)) => plain(text),
         Some(other) => other.to_string(),
     }
-}
-
-/// Texts come from outside: a title must not steer the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }
 
 fn reasons(health: Option<&Value>) -> String {

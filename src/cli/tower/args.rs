@@ -7,6 +7,8 @@ use lexopt::{
     Parser, ValueExt,
 };
 
+use crate::cli::options::{self, ConfigArgs, Instead, Seen};
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -44,15 +46,6 @@ pub enum Topic {
     Status,
     /// `tower probe`
     Probe,
-}
-
-/// The layers that the command line adds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConfigArgs {
-    /// `--config`
-    pub file: Option<PathBuf>,
-    /// Each `--set`.
-    pub set: Vec<String>,
 }
 
 /// `tower probe`
@@ -126,45 +119,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsEr
     }
 }
 
-/// What an option was, to the loop over them.
-enum Seen {
-    Taken,
-    Instead(Command),
-}
-
-/// Parses the options that are not `own`, until there are none left.
+/// The command's options, or the command that was asked for instead.
 fn options(
     parser: &mut Parser,
     topic: Topic,
     mut own: impl FnMut(&mut Parser, &str) -> Result<bool, lexopt::Error>,
 ) -> Result<Result<ConfigArgs, Command>, lexopt::Error> {
-    let mut config = ConfigArgs::default();
-    while let Some(arg) = parser.next()? {
-        let name = match &arg {
-            Long(name) => (*name).to_owned(),
-            Short('h') => "help".into(),
-            Short('V') => "version".into(),
-            _ => return Err(arg.unexpected()),
-        };
-        let seen = match name.as_str() {
-            "help" => Seen::Instead(Command::Help(topic)),
-            "version" => Seen::Instead(Command::Version),
-            "config" => {
-                config.file = Some(parser.value()?.into());
-                Seen::Taken
-            }
-            "set" => {
-                config.set.push(parser.value()?.string()?);
-                Seen::Taken
-            }
-            name if own(parser, name)? => Seen::Taken,
-            name => return Err(lexopt::Error::UnexpectedOption(format!("--{name}"))),
-        };
-        if let Seen::Instead(command) = seen {
-            return Ok(Err(command));
-        }
-    }
-    Ok(Ok(config))
+    let config = options::options(parser, |parser, seen| match seen {
+        Seen::Option(name) => own(parser, name),
+        Seen::Value(_) => Ok(false),
+    })?;
+    Ok(config.map_err(|instead| match instead {
+        Instead::Help => Command::Help(topic),
+        Instead::Version => Command::Version,
+    }))
 }
 
 fn of(command: &'static str) -> impl Fn(lexopt::Error) -> ArgsError {
