@@ -172,6 +172,8 @@ pub const STATION_STARVED_MS: u64 = 800;
 pub const STATION_DRY_MS: u64 = 400;
 /// The tower's queue not seen for this long: on with what was learned of its clock.
 pub const STATION_UNOBSERVED_MS: u64 = 10_000;
+/// Clients of the station's control socket at a time; one more is closed.
+pub const STATION_CLIENTS_MAX: usize = 8;
 /// Between two attempts to reach the tower's socket.
 pub const TOWER_RETRY_MS: u64 = 200;
 /// Between two looks at the tower's queue.

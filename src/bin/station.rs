@@ -1,6 +1,11 @@
 //! The player: arguments, configuration, run; and questions to the one that runs.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+};
 
 use retrowaves::{
     cli::{
@@ -18,12 +23,17 @@ use retrowaves::{
     config::{self, Loaded, StationConfig},
     logging,
     signals::Signals,
-    station::control::protocol::{FileName, Request},
+    station::{
+        control::protocol::{FileName, Request},
+        library::{self, reader::{self, ReaderCommand}},
+        service,
+    },
 };
 
 const VOICE: Voice = Voice("station");
 
 fn main() -> ExitCode {
+    reader::serve_if_asked();
     let exit = match args::parse(env::args_os().skip(1)) {
         Ok(command) => act(command),
         Err(error) => VOICE.misuse(&error),
@@ -81,10 +91,27 @@ fn next(loaded: &Loaded<StationConfig>, file: &Path) -> Exit {
 fn scan(config: &StationConfig) -> Exit {
     match client::ask(&config.control_socket, &Request::Scan) {
         Ok((answer, _)) => tell(&show(&answer)),
-        // Here `station::library::scan_report` scans in the foreground.
-        Err(error @ AskError::NotRunning(_)) => VOICE.failure(&error),
+        Err(AskError::NotRunning(_)) => scan_here(config),
         Err(error) => VOICE.failure(&error),
     }
+}
+
+/// In the foreground, with what is found so far on stderr where a person looks.
+fn scan_here(config: &StationConfig) -> Exit {
+    if config.music.folders.is_empty() {
+        VOICE.complain("no music folder is set: say --music DIR, or set music.folders or STATION_MUSIC");
+        return Exit::Misuse;
+    }
+    let watched = io::stderr().is_terminal();
+    let report = library::scan_report(&config.music.folders, ReaderCommand::default(), |progress| {
+        if watched {
+            eprint!("\r\x1b[K{progress}");
+        }
+    });
+    if watched {
+        eprint!("\r\x1b[K");
+    }
+    tell(&report.to_string())
 }
 
 /// Folders, log, then the service until it is told to stop.
@@ -106,9 +133,7 @@ fn run(loaded: &Loaded<StationConfig>) -> Exit {
     for warning in loaded.layers.warnings.iter().chain(&warnings) {
         log::warn!("{warning}");
     }
-    // Here `station::service::run(config, &signals, &log, announce)` plays until it is told to stop.
-    let _ = (&signals, announce as fn(&StationConfig));
-    let played: Result<(), std::io::Error> = Err(std::io::Error::other("this build has no player"));
+    let played = service::run(config, &signals, &log, || announce(config));
     let exit = played.map_or_else(
         |error| {
             log::error!("{error}");

@@ -1,7 +1,7 @@
 //! Why a file could not be decoded, in words for the log: what, where, and what
 //! FFmpeg said about it.
 
-use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{io, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus, time::Duration};
 
 use thiserror::Error;
 
@@ -69,4 +69,19 @@ pub enum DecodeError {
     /// The caller does not want it any more.
     #[error("stopped")]
     Cancelled,
+}
+
+impl DecodeError {
+    /// Another attempt would end the same: the file is to blame, and not whoever
+    /// stopped the decoder, nor a system without one.
+    pub fn is_the_files_fault(&self) -> bool {
+        match self {
+            Self::NotStarted { .. } | Self::Cancelled => false,
+            // A crash is the file's fault; being ended by somebody is not.
+            Self::Failed { status, .. } => {
+                !matches!(status.signal(), Some(libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP))
+            }
+            _ => true,
+        }
+    }
 }

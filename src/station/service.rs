@@ -132,7 +132,10 @@ impl StationService {
             stats: stats.clone(),
         });
         let think = thread::spawn("station:think", move || think.run(&heard))?;
-        let control = ControlSocket::start(socket, Desk { think: inbox.clone(), library: library.clone(), reader: ReaderCommand::default() })?;
+        let control = ControlSocket::start(
+            socket,
+            Desk { think: inbox.clone(), library: library.clone(), reader: ReaderCommand::default() },
+        )?;
         Ok(Self { config: config.clone(), library, inbox, think, playout, link, control, stats })
     }
 
@@ -170,7 +173,8 @@ impl StationService {
         // THINK gives up its end of the orders, and that ends DO if it still plays.
         let _ = self.inbox.try_send(Message::Stop);
         let ended = within(STOP_MAX, || self.think.is_finished() && self.playout.is_finished());
-        self.library.stop();
+        // The last of those who hold it.
+        drop(self.library);
         // With THINK the last announcer has gone, so the link's threads end.
         let clean = ended && self.link.stop() && within(STOP_MAX, || decoder::open_count() == 0);
         if clean { Ok(()) } else { Err(ServiceError::Unclean) }

@@ -12,7 +12,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -65,7 +65,8 @@ impl ControlSocket {
     pub fn start(socket: BoundSocket, desk: Desk) -> io::Result<Self> {
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let stopped = stop.clone();
-        let thread = thread::spawn("station:control", move || accept_until_stopped(&socket, &stopped, &Arc::new(desk)))?;
+        let thread =
+            thread::spawn("station:control", move || accept_until_stopped(&socket, &stopped, &Arc::new(desk)))?;
         Ok(Self { stop, thread })
     }
 
@@ -110,7 +111,7 @@ fn serve(client: &UnixStream, desk: &Desk) -> io::Result<()> {
     client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let mut line = String::new();
-    BufReader::new(client.take(STATION_REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    BufReader::new(client.take(STATION_REQUEST_BYTES_MAX as u64)).read_line(&mut line)?;
     let reply = desk.answer(&line);
     let mut client = client;
     client.write_all(reply_to_line(&reply).as_bytes())

@@ -6,9 +6,7 @@ use super::{Opened, Planned, Think};
 use crate::{
     frame::SAMPLE_RATE_HZ,
     station::{
-        control::protocol::{
-            Answer, FileName, HistoryEntry, LibraryNow, NextUp, Now, PlayState, TowerNow,
-        },
+        control::protocol::{Answer, FileName, HistoryEntry, LibraryNow, NextUp, Now, PlayState, TowerNow},
         history::Play,
         playout::Order,
         rotation::{self, Choice},

@@ -33,12 +33,7 @@ use super::{
     tower_link::{Announcer, StationEvent},
     track::{Catalogue, Track},
 };
-use crate::{
-    config::StationConfig,
-    decoder::DecodeError,
-    frame::SAMPLE_RATE_HZ,
-    sys::time::now_ms,
-};
+use crate::{config::StationConfig, decoder::DecodeError, frame::SAMPLE_RATE_HZ, sys::time::now_ms};
 
 /// THINK looks up this often without being told anything.
 const LOOK_UP_MS: u64 = 250;
