@@ -380,12 +380,13 @@ fn fd1_4_fd2_1_a_killed_ffmpeg_ends_the_segment_with_what_it_gave() {
     let file = folder.join("a.wav");
     encode(&music, &file, &["-c:a", "pcm_s16le"]);
     let mut decoder = open(&file, 0);
-    wait_until("it is ahead", || decoder.ready_samples() > 5 * STATION_FRAME_SAMPLES);
-    // The file may go: it is open.
-    fs::remove_file(&file).expect("remove");
+    // Beyond what the ring and the pipe hold, so that it is still at work.
     for _ in 0..20 {
         assert!(matches!(decoder.wait_frame(LONG), Decoded::Frame(_)));
     }
+    // The file may go: it is open.
+    fs::remove_file(&file).expect("remove");
+    wait_until("it is ahead again", || decoder.ready_samples() > 5 * STATION_FRAME_SAMPLES);
     kill(ffmpeg_of(&file).expect("it runs"), Signal::SIGKILL).expect("kill");
     let (values, failure) = drain(decoder);
     assert!(failure.as_ref().is_some_and(|words| words.contains("SIGKILL")), "{failure:?}");
