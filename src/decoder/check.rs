@@ -19,36 +19,35 @@ const PLAYLISTS: [&[u8]; 3] = [b"#EXTM3U", b"ffconcat ", b"<?xml"];
 /// Checks that `file` is a regular file, may be read and is no playlist. FFmpeg's
 /// own words for this are longer and less clear.
 pub(super) fn check(file: &Path) -> Result<(), DecodeError> {
-    match is_playlist(file) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(DecodeError::Playlist(file.to_owned())),
+    match audio_start(file) {
+        Ok(start) if start.is_empty() => Err(DecodeError::Empty(file.to_owned())),
+        Ok(start) if is_playlist(&start) => Err(DecodeError::Playlist(file.to_owned())),
+        Ok(_) => Ok(()),
         Err(source) => Err(DecodeError::Unreadable { file: file.to_owned(), source }),
     }
 }
 
-fn is_playlist(file: &Path) -> io::Result<bool> {
+fn is_playlist(start: &[u8]) -> bool {
+    PLAYLISTS.iter().any(|magic| start.trim_ascii_start().starts_with(magic))
+}
+
+/// The first bytes after the ID3 tags.
+fn audio_start(file: &Path) -> io::Result<Vec<u8>> {
     // Looked at before it is opened, since opening a device may do something, and
     // after, since it may be another one by then.
     regular(&std::fs::metadata(file)?)?;
     let mut opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
     regular(&opened.metadata()?)?;
-    let start = audio_start(&mut opened)?;
-    let text = start.trim_ascii_start();
-    Ok(PLAYLISTS.iter().any(|magic| text.starts_with(magic)))
+    let mut at = 0;
+    for _ in 0..ID3_TAGS_MAX {
+        let Some(tag_bytes) = id3_bytes(&bytes_at(&mut opened, at)?) else { break };
+        at += tag_bytes;
+    }
+    bytes_at(&mut opened, at)
 }
 
 fn regular(found: &Metadata) -> io::Result<()> {
     if found.is_file() { Ok(()) } else { Err(io::Error::other("it is not a regular file")) }
-}
-
-/// The first bytes after the ID3 tags.
-fn audio_start(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut at = 0;
-    for _ in 0..ID3_TAGS_MAX {
-        let Some(tag_bytes) = id3_bytes(&bytes_at(file, at)?) else { break };
-        at += tag_bytes;
-    }
-    bytes_at(file, at)
 }
 
 fn bytes_at(file: &mut File, at: u64) -> io::Result<Vec<u8>> {
@@ -73,23 +72,25 @@ mod tests {
     use crate::scratch::Scratch;
 
     #[test]
-    fn fd1_4_playlists_are_refused_and_audio_is_not() {
+    fn fd1_4_playlists_and_empty_files_are_refused_and_audio_is_not() {
         let scratch = Scratch::new();
         let file = scratch.join("song.mp3");
         let tagged = |body: &[u8]| [b"ID3\x03\x00\x00\x00\x00\x01\x05".as_slice(), &[7; 133], body].concat();
-        for (content, playlist) in [
-            (b"#EXTM3U\nhttp://example.org/".to_vec(), true),
-            (b"ffconcat version 1.0\nfile /etc/passwd".to_vec(), true),
-            (b"\n <?xml version='1.0'?><MPD/>".to_vec(), true),
-            (tagged(b"#EXTM3U\n"), true),
-            (tagged(b"\xff\xfb\x90\x00"), false),
-            (b"ID3".to_vec(), false),
-            (b"RIFF....WAVE".to_vec(), false),
-            (Vec::new(), false),
-        ] {
-            fs::write(&file, &content).expect("file");
-            let found = matches!(check(&file), Err(DecodeError::Playlist(_)));
-            assert_eq!(found, playlist, "{}", String::from_utf8_lossy(&content));
+        let found = |content: &[u8]| {
+            fs::write(&file, content).expect("file");
+            check(&file)
+        };
+        let lists =
+            ["#EXTM3U\nhttp://example.org/", "ffconcat version 1.0\nfile /etc/passwd", "\n <?xml version='1.0'?>"];
+        for list in lists {
+            assert!(matches!(found(list.as_bytes()), Err(DecodeError::Playlist(_))), "{list}");
+            assert!(matches!(found(&tagged(list.as_bytes())), Err(DecodeError::Playlist(_))), "{list} after a tag");
+        }
+        for empty in [b"".as_slice(), &tagged(b"")] {
+            assert!(matches!(found(empty), Err(DecodeError::Empty(_))));
+        }
+        for audio in [tagged(b"\xff\xfb\x90\x00"), b"ID3".to_vec(), b"RIFF....WAVE".to_vec()] {
+            found(&audio).expect("it may be audio");
         }
     }
 

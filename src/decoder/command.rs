@@ -67,3 +67,28 @@ impl Job {
         command
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn fd1_1_no_name_is_an_option_or_a_protocol() {
+        for (name, input) in [("-y", "file:-y"), ("http://a/b", "file:http://a/b"), ("a%03d", "file:a%03d")] {
+            let command = Job::new(Path::new("ffmpeg"), Path::new(name), 0, Duration::ZERO).command();
+            let after = command.get_args().skip_while(|arg| *arg != OsStr::new("-i")).nth(1);
+            assert_eq!(after, Some(OsStr::new(input)));
+        }
+    }
+
+    #[test]
+    fn fd1_1_the_beginning_is_not_searched_for() {
+        let mut job = Job::new(Path::new("ffmpeg"), Path::new("a"), 0, Duration::ZERO);
+        let has_seek = |job: &Job| job.command().get_args().any(|arg| arg == OsStr::new("-ss"));
+        assert!(!has_seek(&job));
+        job.start_ms = 1;
+        assert!(has_seek(&job));
+    }
+}

@@ -1,6 +1,13 @@
 //! Audio to encode: music-like, loud and quiet, with transients; the same each time.
+//! And files of it, in any format that FFmpeg writes.
 
-use retrowaves::frame::{PumpFrame, SAMPLE_RATE_HZ};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use retrowaves::frame::{CHANNELS, PumpFrame, SAMPLE_RATE_HZ};
 
 /// Frame `number` of a programme that never repeats.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
@@ -24,4 +31,51 @@ pub fn music(number: u64) -> PumpFrame {
         pair[1] = (loudness * (0.6 * chord - 0.2 * hiss + hit)) as i16;
     }
     frame
+}
+
+/// The first samples of the programme, interleaved.
+pub fn music_values(samples: usize) -> Vec<i16> {
+    (0..).flat_map(|number| music(number).values).take(samples * CHANNELS).collect()
+}
+
+/// A folder for one test, gone when it is dropped.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(super::temp_dir())
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Writes interleaved values at 48 kHz as a file; `args` and the name say which kind.
+pub fn encode(values: &[i16], file: &Path, args: &[&str]) {
+    let mut ffmpeg = writer(&["-f", "s16le", "-ar", "48000", "-ac", "2", "-i", "pipe:0"], args, file);
+    let mut child = ffmpeg.stdin(Stdio::piped()).spawn().expect("ffmpeg");
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    child.stdin.take().expect("stdin").write_all(&bytes).expect("PCM");
+    assert!(child.wait().expect("ffmpeg").success(), "{}", file.display());
+}
+
+/// Writes a file from another one, or from one of FFmpeg's own sources (`testsrc=…`).
+pub fn encode_from(source: &Path, file: &Path, args: &[&str]) {
+    let input = source.to_str().expect("path");
+    let kind: &[&str] = if source.exists() { &[] } else { &["-f", "lavfi"] };
+    let mut ffmpeg = writer(&[kind, &["-i", input]].concat(), args, file);
+    assert!(ffmpeg.stdin(Stdio::null()).status().expect("ffmpeg").success(), "{}", file.display());
+}
+
+fn writer(input: &[&str], output: &[&str], file: &Path) -> Command {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]).args(input).args(output).arg(file);
+    ffmpeg
 }
