@@ -25,7 +25,10 @@ use retrowaves::{
     signals::Signals,
     station::{
         control::protocol::{FileName, Request},
-        library::{self, reader::{self, ReaderCommand}},
+        library::{
+            self,
+            reader::{self, ReaderCommand},
+        },
         service,
     },
 };

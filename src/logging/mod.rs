@@ -70,12 +70,20 @@ struct Front {
     queue: RwLock<Option<Queue>>,
 }
 
+/// Libraries talk much: what they do is not what somebody looks for who asks for
+/// debug, what goes wrong in them is.
+const LIBRARIES: log::Level = log::Level::Warn;
+
+fn is_ours(target: &str) -> bool {
+    matches!(target.split("::").next(), Some("retrowaves" | "tower" | "station"))
+}
+
 static FRONT: Front = Front { queue: RwLock::new(None) };
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 impl log::Log for Front {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        metadata.level() <= log::max_level() && (is_ours(metadata.target()) || metadata.level() <= LIBRARIES)
     }
 
     fn log(&self, record: &log::Record<'_>) {

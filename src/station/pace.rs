@@ -49,14 +49,20 @@ pub struct Pace {
     ppm: f64,
     integral_ppm: f64,
     observed_ns: Option<u64>,
-    /// Frames that were given ahead of time and may not show in an observation yet.
-    refilled_ns: Option<u64>,
+    refilled: Option<Refill>,
+}
+
+/// Frames that were made due ahead of time, and may not show in an observation yet.
+#[derive(Debug, Clone, Copy)]
+struct Refill {
+    at_ns: u64,
+    ahead_ns: u64,
 }
 
 impl Pace {
     /// The first frame is due at `now_ns`.
     pub fn new(now_ns: u64) -> Self {
-        Self { origin_ns: now_ns, elapsed: 0, ppm: 0.0, integral_ppm: 0.0, observed_ns: None, refilled_ns: None }
+        Self { origin_ns: now_ns, elapsed: 0, ppm: 0.0, integral_ppm: 0.0, observed_ns: None, refilled: None }
     }
 
     /// When the next frame is due, on the monotonic clock.
@@ -75,7 +81,10 @@ impl Pace {
     /// Late beyond what the tower's queue makes up: what was due is past, and the
     /// next frame is due now. True if so.
     pub fn give_up_if_too_late(&mut self, now_ns: u64) -> bool {
-        let late = now_ns > self.due_ns() + STATION_LATE_MS_MAX * 1_000_000;
+        // What was refilled is due in the past, and takes its time to come.
+        let refilled = self.refilled.filter(|refill| now_ns < refill.at_ns + REFILL_LATE_NS);
+        let late_max_ns = STATION_LATE_MS_MAX * 1_000_000 + refilled.map_or(0, |refill| refill.ahead_ns);
+        let late = now_ns > self.due_ns() + late_max_ns;
         if late {
             self.restart(now_ns);
         }
@@ -86,17 +95,16 @@ impl Pace {
     pub fn restart(&mut self, now_ns: u64) {
         (self.origin_ns, self.elapsed) = (now_ns, 0);
         self.ppm = self.integral_ppm;
-        (self.observed_ns, self.refilled_ns) = (None, None);
+        (self.observed_ns, self.refilled) = (None, None);
     }
 
     /// The tower's queue was looked at. Low after a gap or at the start, it is
     /// filled to half at once; else the pace is changed a little.
     pub fn observe(&mut self, now_ns: u64, filling: Filling) {
         // What was refilled after this filling was asked for is not in it.
-        let settled = self.refilled_ns.is_none_or(|at| now_ns > at + REFILL_SETTLES_NS);
+        let settled = self.refilled.is_none_or(|refill| now_ns > refill.at_ns + REFILL_SETTLES_NS);
         if filling.is_low() && settled {
-            self.refill(filling.target() - filling.count);
-            self.refilled_ns = Some(now_ns);
+            self.refill(now_ns, filling.target() - filling.count);
             self.observed_ns = Some(now_ns);
             return;
         }
@@ -129,15 +137,18 @@ impl Pace {
     }
 
     /// So many pump frames are due at once.
-    fn refill(&mut self, pump_frames: u32) {
+    fn refill(&mut self, now_ns: u64, pump_frames: u32) {
         let thirds = u64::from(pump_frames) * STATION_FRAMES_PER_8_PUMP_FRAMES * FRAME_THIRDS / 8;
         let ahead_ns = thirds / 3;
         self.origin_ns = self.origin_ns.saturating_sub(ahead_ns);
+        self.refilled = Some(Refill { at_ns: now_ns, ahead_ns });
     }
 }
 
 /// After a refill the queue is looked at again only when it has arrived.
 const REFILL_SETTLES_NS: u64 = 2_500_000_000;
+/// A refill that has not come after this is late like everything else.
+const REFILL_LATE_NS: u64 = 10_000_000_000;
 
 #[allow(clippy::cast_precision_loss)] // far below 2^53
 fn seconds(ns: u64) -> f64 {

@@ -38,6 +38,8 @@ const NICE: i32 = -10;
 const ASK_AGAIN_MS: u64 = 2;
 /// What is faded out when the time for the sign-off is over may take this long.
 const HURRY_MS: u64 = 1000;
+/// A block that waits this long for a decoder counts as an underrun.
+const UNDERRUN_MS: u64 = 100;
 /// With nothing to play, the tower is looked for this often.
 const IDLE_MS: u64 = 50;
 
@@ -108,7 +110,8 @@ pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
             seen_looks: 0,
             seen_ns: now,
             end_by_ns: None,
-            starved: false,
+            waits_since_ns: None,
+            counted: false,
             hurried: false,
             dry_since: None,
         };
@@ -124,8 +127,10 @@ struct Playout {
     seen_ns: u64,
     /// By then it is over; none: nobody wants it to end.
     end_by_ns: Option<u64>,
-    /// The block that is being filled has been counted as late.
-    starved: bool,
+    /// Since when the block that is being filled waits for a decoder.
+    waits_since_ns: Option<u64>,
+    /// It has been counted as late.
+    counted: bool,
     /// The sign-off has had its time.
     hurried: bool,
     /// Since when a block has stood unfinished.
@@ -225,12 +230,14 @@ impl Playout {
     /// A decoder has nothing yet. The tower's queue covers for it; before that is
     /// empty, the next segment takes over from a decoder that gives nothing.
     fn starve(&mut self, now: u64) {
-        let due = self.pace.due_ns();
-        if now > due && !self.starved {
-            self.starved = true;
+        let since = *self.waits_since_ns.get_or_insert(now);
+        // A refill is due in the past: a decoder cannot be blamed for that.
+        let late_since = since.max(self.pace.due_ns());
+        if now > late_since + UNDERRUN_MS * 1_000_000 && !std::mem::replace(&mut self.counted, true) {
             self.deps.stats.playout.underruns.add(1);
         }
-        if now > due + STATION_STARVED_MS * 1_000_000 && self.deps.deck.abandon() {
+        if now > late_since + STATION_STARVED_MS * 1_000_000 && self.deps.deck.abandon() {
+            self.waits_since_ns = None;
             return;
         }
         self.wait_ms(ASK_AGAIN_MS);
@@ -250,7 +257,7 @@ impl Playout {
         let behind = self.pace.due_ns() < now;
         // A clock that cannot be slept on shows as a burst, which the tower bounds.
         let _ = sleep_until(if behind { now + STATION_CATCH_UP_SPACING_MS * 1_000_000 } else { self.pace.due_ns() });
-        self.starved = false;
+        (self.waits_since_ns, self.counted) = (None, false);
         self.tell_events();
         let mut bytes = [0; STATION_FRAME_BYTES];
         self.deps.deck.take(&mut bytes);

@@ -66,7 +66,7 @@ pub struct PlayoutStats {
     pub turns: Counter,
     /// Samples of the current segment that were played.
     pub position: Gauge,
-    /// Blocks that waited for a decoder beyond their deadline.
+    /// Blocks that waited 100 ms for a decoder, beyond their deadline.
     pub underruns: Counter,
     /// Times that the playout was too late to make it up (a stopped process).
     pub gaps: Counter,

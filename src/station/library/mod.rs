@@ -25,6 +25,7 @@ mod complaints;
 mod index;
 pub mod keys;
 mod names;
+mod outside;
 mod progress;
 pub mod reader;
 mod report;
@@ -52,6 +53,7 @@ use self::{
     scan::Look,
 };
 pub use self::{
+    outside::track_at,
     progress::Progress,
     report::{Report, scan_report},
 };

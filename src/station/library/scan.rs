@@ -289,7 +289,8 @@ impl Walk<'_, '_> {
                 if let Outcome::Deadly(why) = outcome {
                     self.look.complaints.say(&path, &format!("its tags are not read: {why}"));
                 }
-                tracks.push(Known { track: Arc::new(track(path, *stamp, visit, outcome)), tags_read });
+                tracks
+                    .push(Known { track: Arc::new(track(path, *stamp, (visit.kind, visit.top), outcome)), tags_read });
             }
             if let Some(folder) = self.index.folders.get_mut(&visit.path) {
                 folder.files.append(&mut tracks);
@@ -416,7 +417,8 @@ fn name_of(track: &Track) -> OsString {
     track.path.file_name().unwrap_or_default().to_owned()
 }
 
-fn track(path: PathBuf, stamp: Stamp, visit: &Visit, outcome: Outcome) -> Track {
+/// A track from what its file says, or else its name.
+pub(super) fn track(path: PathBuf, stamp: Stamp, (kind, folder): (TrackKind, u16), outcome: Outcome) -> Track {
     let Tags { title, artist, album, year, duration_ms, lufs } = match outcome {
         Outcome::Tags(tags) => tags,
         Outcome::NoTags | Outcome::Deadly(_) | Outcome::NoReader => Tags::default(),
@@ -430,8 +432,8 @@ fn track(path: PathBuf, stamp: Stamp, visit: &Visit, outcome: Outcome) -> Track 
     };
     Track {
         stamp,
-        kind: visit.kind,
-        folder: visit.top,
+        kind,
+        folder,
         title_key: title_key(&title, artist.as_deref()),
         artist_key: artist_key(artist.as_deref()),
         title,

@@ -117,6 +117,7 @@ pub struct Think {
     playable: Option<(Arc<Catalogue>, Arc<Catalogue>)>,
     /// Where FFmpeg cannot be started nothing is opened before.
     no_decoder_until_ms: u64,
+    signed_on: bool,
     ending: bool,
 }
 
@@ -136,13 +137,13 @@ impl Think {
             measuring: None,
             playable: None,
             no_decoder_until_ms: 0,
+            signed_on: false,
             ending: false,
         }
     }
 
     /// Thinks until it is stopped.
     pub fn run(mut self, inbox: &Receiver<Message>) {
-        self.sign_on();
         loop {
             match inbox.recv_timeout(Duration::from_millis(LOOK_UP_MS)) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,

@@ -20,7 +20,12 @@ use crate::{
 use std::sync::Arc;
 
 impl Think {
-    pub(super) fn sign_on(&mut self) {
+    /// The sign-on, once there is a library to take it from.
+    fn sign_on(&mut self) {
+        if self.signed_on || self.deps.library.generation() == 0 {
+            return;
+        }
+        self.signed_on = true;
         let catalogue = self.playable();
         let sign_on = self.deps.rotation.sign_on(&catalogue, self.deps.memory.history());
         self.plan.extend(sign_on.map(Planned::new));
@@ -32,6 +37,7 @@ impl Think {
         if now < self.no_decoder_until_ms || !self.asked.is_empty() {
             return;
         }
+        self.sign_on();
         while self.queued.len() < SEGMENTS_OPENED_MAX {
             if self.plan.is_empty() && self.queued.is_empty() {
                 self.decide();
