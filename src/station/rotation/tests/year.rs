@@ -20,8 +20,8 @@ const CROSSFADE_MS: u64 = 4000;
 fn rules() -> Rules {
     let part = |text| DayPart::parse(text).expect(text);
     Rules {
-        // Longer than by default, so that it matters: songs of Rock come round in a day or so.
-        title_gap_min: 18 * 60 * SCALE,
+        // Longer than by default, so that it matters; 400 plays reach back some 18 hours.
+        title_gap_min: 15 * 60 * SCALE,
         weights: vec![Weight::parse("Rock=2").expect("weight")],
         day_parts: vec![part("mon-fri 06:00-10:00: Rock=3, Jazz=0"), part("fri-sun 20:00-02:00: .=5, Jazz=3")],
         ..Rules::default()
@@ -120,12 +120,15 @@ impl Notebook {
     }
 }
 
-/// The history goes to the disk and comes back; nothing else survives.
+/// The plays go to the disk and come back; nothing else survives.
 fn restart(history: &History, note: &mut Notebook) -> History {
-    let text = serde_json::to_string(history).expect("serialised");
+    let plays: Vec<&Play> = history.newest_first().collect();
+    let text = serde_json::to_string(&plays).expect("serialised");
     note.history_bytes_max = note.history_bytes_max.max(text.len());
-    let again: History = serde_json::from_str(&text).expect("read back");
-    assert_eq!(again.newest_first().count(), history.newest_first().count());
+    let read: Vec<Play> = serde_json::from_str(&text).expect("read back");
+    assert!((1..=PLAYS_MAX).contains(&read.len()), "{} plays", read.len());
+    let mut again = History::new(PLAYS_MAX);
+    read.into_iter().rev().for_each(|play| again.push(play));
     again
 }
 
