@@ -106,13 +106,40 @@ impl<'h> RecentFiles<'h> {
     }
 
     /// By path.
-    pub fn index(&self) -> HashMap<&OsStr, u32> {
-        let mut index = HashMap::new();
+    pub fn index(&self) -> FilesIndex<'_> {
+        let mut by_path = HashMap::new();
         for (songs_ago, play) in self.all() {
-            index.entry(play.path.as_os_str()).or_insert(songs_ago);
+            by_path.entry(play.path.as_os_str()).or_insert(songs_ago);
         }
-        index
+        let mut ends = KeyTable::with_room(by_path.len());
+        by_path.keys().for_each(|path| ends.add(end_of(path), 0));
+        FilesIndex { ends, by_path }
     }
+}
+
+/// The files of [`RecentFiles`], to be asked for every song.
+pub(super) struct FilesIndex<'h> {
+    /// Told apart by their last letters first, which is cheap.
+    ends: KeyTable,
+    by_path: HashMap<&'h OsStr, u32>,
+}
+
+impl FilesIndex<'_> {
+    /// How many songs ago this file was played, if within the gap.
+    pub fn songs_ago(&self, path: &Path) -> Option<u32> {
+        let path = path.as_os_str();
+        if self.ends.get(end_of(path)) == ABSENT { None } else { self.by_path.get(path).copied() }
+    }
+}
+
+/// The eight bytes before an ending like `flac`.
+fn end_of(path: &OsStr) -> u64 {
+    let bytes = path.as_encoded_bytes();
+    let end = bytes.len().saturating_sub(4);
+    let tail = &bytes[end.saturating_sub(8)..end];
+    let mut eight = [0; 8];
+    eight[..tail.len()].copy_from_slice(tail);
+    u64::from_le_bytes(eight)
 }
 
 fn gap_ms(rules: &Rules) -> u64 {

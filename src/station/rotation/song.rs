@@ -10,14 +10,14 @@
 //! another hour; one that lasts longer than an hour and the window comes only when
 //! nothing else is left.
 
-use std::{collections::HashMap, ffi::OsStr, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     GivenUp, Moment, Reason,
     dice::Dice,
     keys::ABSENT,
     length_ms,
-    memory::{Memory, RecentFiles},
+    memory::{FilesIndex, Memory, RecentFiles},
     rules::Rules,
     shelves::{CompanionsIndex, Shelves},
 };
@@ -62,7 +62,7 @@ struct Folders {
 /// only that one is looked at closely; when it breaks a rule after all, every song is.
 struct Close<'a> {
     companions: CompanionsIndex<'a>,
-    recent_files: HashMap<&'a OsStr, u32>,
+    recent_files: FilesIndex<'a>,
 }
 
 pub(super) fn choose(dice: &mut Dice, catalogue: &Catalogue, asked: &Asked<'_>) -> Option<(Arc<Track>, Reason)> {
@@ -156,8 +156,8 @@ fn judge_all(
                 over_ms += close.companions.ms(track);
                 named = true;
             }
-            if let Some(songs_ago) = close.recent_files.get(track.path.as_os_str()) {
-                (title_ago, title_recent) = (title_ago.min(*songs_ago), true);
+            if let Some(songs_ago) = close.recent_files.songs_ago(&track.path) {
+                (title_ago, title_recent) = (title_ago.min(songs_ago), true);
             }
         }
         let mut broken = 0;
