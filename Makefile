@@ -23,7 +23,8 @@ run:
 	cargo run --release --locked --quiet --bin tower -- run --set 'log.file={runtime}/tower.log' $(ARGS)
 
 # Unit tests side by side; what measures time or starts FFmpeg, one after the
-# other. A failure stops neither: one run shows all there is.
+# other. A failure stops neither: one run shows all there is. Instructions are
+# counted in the release build too, which is the one that is promised something.
 test:
 	@scripts/setup.sh test
 	cargo fmt --all --check
@@ -31,6 +32,7 @@ test:
 	@status=0; \
 	cargo test --locked --no-fail-fast --lib --bins || status=1; \
 	cargo test --locked --no-fail-fast --test '*' -- --test-threads=1 || status=1; \
+	cargo test --locked --release --test rotation_cost || status=1; \
 	exit $$status
 
 # Long runs are ignored tests; each lasts SOAK_SECONDS.

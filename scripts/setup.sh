@@ -13,7 +13,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # program:Debian package
 needs_run=(ffmpeg:ffmpeg cc:build-essential)
-needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl)
+needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl valgrind:valgrind)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=(cc:build-essential c++:build-essential)

@@ -40,10 +40,13 @@ impl Dice {
         if fresh.len() >= half {
             return fresh.get(self.index(fresh.len())).copied();
         }
-        let mut played: Vec<(u32, T)> = tracks.iter().filter(|(rank, _)| *rank != ABSENT).copied().collect();
-        played.sort_unstable_by_key(|(rank, _)| std::cmp::Reverse(*rank));
         let at = self.index(half);
-        fresh.get(at).copied().or_else(|| played.get(at - fresh.len()).map(|(_, track)| *track))
+        if let Some(track) = fresh.get(at) {
+            return Some(*track);
+        }
+        let mut played: Vec<(u32, T)> = tracks.iter().filter(|(rank, _)| *rank != ABSENT).copied().collect();
+        let nth = at - fresh.len();
+        Some(played.select_nth_unstable_by_key(nth, |(rank, _)| std::cmp::Reverse(*rank)).1.1)
     }
 }
 

@@ -6,8 +6,7 @@
 //! yet played belongs into the history that is passed, or it is chosen again.
 //!
 //! Nothing is kept between two choices but the state of the dice. One pass over
-//! the catalogue costs less than an index would that is built anew with each
-//! change of the library (`tests/rotation_cost.rs` counts it).
+//! the catalogue is cheap enough, and it costs no more after a change of the library (`tests/rotation_cost.rs` counts it).
 //!
 //! ```text
 //! choose = [outro of the song that just played] [station ID, else jingle] [intro] song
@@ -32,9 +31,10 @@ pub use reason::{GivenUp, Reason};
 
 use self::{
     dice::Dice,
-    memory::Memory,
+    memory::{Memory, RecentFiles},
     rules::Rules,
     shelves::{Shelves, rested},
+    song::Asked,
 };
 use super::{
     history::History,
@@ -70,14 +70,20 @@ impl Rotation {
         let shelves = Shelves::sort(catalogue);
         let mut next: Vec<Choice> = shelves.outro_of_last(history).into_iter().collect();
         let after_outro = now.later(lengths_ms(&next));
-        let memory = Memory::read(&self.rules, catalogue, history, after_outro);
+        let memory = Memory::read(&self.rules, history, after_outro);
         next.extend(self.station_break(&shelves, &memory, history, after_outro));
 
         let begins = now.later(lengths_ms(&next));
         // An ID that is due by now is in `next`; the next one is due an hour on.
         let end_by = (self.rules.hour_id && !shelves.ids.is_empty()).then(|| after_outro.next_hour_unix_ms());
-        let asked =
-            song::Asked { rules: &self.rules, memory: &memory, shelves: &shelves, begins, hour_unix_ms: end_by };
+        let asked = Asked {
+            rules: &self.rules,
+            memory: &memory,
+            recent_files: RecentFiles::new(&self.rules, history, after_outro),
+            shelves: &shelves,
+            begins,
+            hour_unix_ms: end_by,
+        };
         match song::choose(&mut self.dice, catalogue, &asked) {
             Some((track, reason)) => {
                 next.extend(shelves.intro_of(&track));

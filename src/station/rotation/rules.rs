@@ -38,7 +38,8 @@ pub struct DayPart {
 /// `[rotation]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// No title again within this time.
+    /// No title again within this time, as far as the history reaches back; an hour
+    /// is some 20 plays, jingles and all.
     pub title_gap_min: u64,
     /// No artist again within this many songs; 1: not twice in a row.
     pub artist_gap_songs: usize,

@@ -53,41 +53,76 @@ impl<'a> Shelves<'a> {
 
     /// How long this song's intro and outro last together.
     pub fn companions_ms(&self, song: &Track) -> i64 {
-        [&self.intros, &self.outros]
-            .iter()
-            .filter_map(|companions| companions.of(&song.path, song.title_key))
-            .map(|track| length_ms(track))
-            .sum()
+        let of =
+            |companions: &Companions<'_>| companions.of(&song.path, song.title_key).map_or(0, |one| length_ms(one));
+        of(&self.intros) + of(&self.outros)
+    }
+
+    /// The same for many songs: names are looked up and not compared one by one.
+    pub fn companions_index(&self) -> CompanionsIndex<'a> {
+        CompanionsIndex([&self.intros, &self.outros].map(Companions::index))
     }
 }
 
-/// All the intros, or all the outros.
+/// All the intros, or all the outros. Of several that fit one song, the first by
+/// path counts.
 #[derive(Default)]
 struct Companions<'a> {
-    by_name: HashMap<String, &'a Arc<Track>>,
-    by_title: HashMap<u64, &'a Arc<Track>>,
+    tracks: Vec<&'a Arc<Track>>,
     ms_max: i64,
 }
 
 impl<'a> Companions<'a> {
-    /// Of several that fit one song, the first by path counts.
     fn add(&mut self, track: &'a Arc<Track>) {
-        self.by_name.entry(name_of(&track.path)).or_insert(track);
-        self.by_title.entry(track.title_key).or_insert(track);
+        self.tracks.push(track);
         self.ms_max = self.ms_max.max(length_ms(track));
     }
 
     fn of(&self, path: &Path, title_key: u64) -> Option<&'a Arc<Track>> {
-        if self.by_name.is_empty() {
-            return None;
+        let name = path.file_stem()?.as_encoded_bytes();
+        let ascii = name.is_ascii();
+        let by_name = self.tracks.iter().find(|track| {
+            let other = track.path.file_stem().unwrap_or_default().as_encoded_bytes();
+            other.len() == name.len()
+                && if ascii { other.eq_ignore_ascii_case(name) } else { small(other) == small(name) }
+        });
+        by_name.or_else(|| self.tracks.iter().find(|track| track.title_key == title_key)).copied()
+    }
+
+    fn index(&self) -> Index<'a> {
+        let (mut by_name, mut by_title) = (HashMap::new(), HashMap::new());
+        for track in &self.tracks {
+            let name = track.path.file_stem().unwrap_or_default().as_encoded_bytes();
+            by_name.entry((name.len(), small(name))).or_insert(*track);
+            by_title.entry(track.title_key).or_insert(*track);
         }
-        self.by_name.get(&name_of(path)).or_else(|| self.by_title.get(&title_key)).copied()
+        Index { by_name, by_title }
     }
 }
 
-/// The file's name without its ending, in small letters.
-fn name_of(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
+/// In small letters.
+fn small(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_lowercase()
+}
+
+/// Intros and outros, each by name and by title.
+pub(super) struct CompanionsIndex<'a>([Index<'a>; 2]);
+
+struct Index<'a> {
+    by_name: HashMap<(usize, String), &'a Arc<Track>>,
+    by_title: HashMap<u64, &'a Arc<Track>>,
+}
+
+impl CompanionsIndex<'_> {
+    /// As [`Shelves::companions_ms`].
+    pub fn ms(&self, song: &Track) -> i64 {
+        let Some(name) = song.path.file_stem().map(|stem| stem.as_encoded_bytes()) else { return 0 };
+        let name = (name.len(), small(name));
+        let of = |index: &Index<'_>| {
+            index.by_name.get(&name).or_else(|| index.by_title.get(&song.title_key)).map_or(0, |one| length_ms(one))
+        };
+        self.0.iter().map(of).sum()
+    }
 }
 
 /// Each track with how many of these were played since it, or [`ABSENT`]. By

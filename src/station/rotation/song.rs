@@ -13,7 +13,13 @@
 use std::sync::Arc;
 
 use super::{
-    GivenUp, Moment, Reason, dice::Dice, keys::ABSENT, length_ms, memory::Memory, rules::Rules, shelves::Shelves,
+    GivenUp, Moment, Reason,
+    dice::Dice,
+    keys::ABSENT,
+    length_ms,
+    memory::{FilesIndex, Memory, RecentFiles},
+    rules::Rules,
+    shelves::{CompanionsIndex, Shelves},
 };
 use crate::station::track::{Catalogue, Track, TrackKind};
 
@@ -21,6 +27,7 @@ use crate::station::track::{Catalogue, Track, TrackKind};
 pub(super) struct Asked<'a> {
     pub rules: &'a Rules,
     pub memory: &'a Memory,
+    pub recent_files: RecentFiles<'a>,
     pub shelves: &'a Shelves<'a>,
     /// When the song, or its intro, begins.
     pub begins: Moment,
@@ -40,6 +47,8 @@ struct Candidate {
     artist_ago: u32,
     /// How much later than allowed it ends; not above 0: in time.
     over_ms: i64,
+    /// `over_ms` counts its intro and outro.
+    named: bool,
 }
 
 /// By folder: its weight now, and its songs. The last is for tracks whose folder
@@ -49,9 +58,40 @@ struct Folders {
     songs: Vec<u64>,
 }
 
+/// What needs paths to be compared. Nearly always a song can be chosen without, and
+/// only that one is looked at closely; when it breaks a rule after all, every song is.
+struct Close<'a> {
+    companions: CompanionsIndex<'a>,
+    recent_files: FilesIndex<'a>,
+}
+
 pub(super) fn choose(dice: &mut Dice, catalogue: &Catalogue, asked: &Asked<'_>) -> Option<(Arc<Track>, Reason)> {
+    let (mut song, mut given_up) = choose_with(dice, catalogue, asked, None)?;
+    if !holds_closely(asked, song, given_up) {
+        let close = Close { companions: asked.shelves.companions_index(), recent_files: asked.recent_files.index() };
+        (song, given_up) = choose_with(dice, catalogue, asked, Some(&close))?;
+    }
+    let reason = if given_up.0 == 0 { Reason::Rotation } else { Reason::BestThereIs(given_up) };
+    Some((Arc::clone(song), reason))
+}
+
+/// Whether a song breaks no more than it seemed to, now that its intro and outro
+/// and its path are looked at.
+fn holds_closely(asked: &Asked<'_>, song: &Track, given_up: GivenUp) -> bool {
+    let late = !given_up.has(GivenUp::HOUR)
+        && asked.left_ms().is_some_and(|left_ms| length_ms(song) + asked.shelves.companions_ms(song) > left_ms);
+    let recent = !given_up.has(GivenUp::TITLE) && asked.recent_files.hold(&song.path);
+    !late && !recent
+}
+
+fn choose_with<'c>(
+    dice: &mut Dice,
+    catalogue: &'c Catalogue,
+    asked: &Asked<'_>,
+    close: Option<&Close<'_>>,
+) -> Option<(&'c Arc<Track>, GivenUp)> {
     let mut folders = Folders::new(catalogue, asked);
-    let (given_up, mut left) = judge_all(catalogue, asked, &mut folders);
+    let (given_up, mut left) = judge_all(catalogue, asked, close, &mut folders);
     if given_up.has(GivenUp::ARTIST) {
         keep_max(&mut left, |song| i64::from(song.artist_ago));
     }
@@ -59,14 +99,21 @@ pub(super) fn choose(dice: &mut Dice, catalogue: &Catalogue, asked: &Asked<'_>) 
         keep_max(&mut left, |song| i64::from(song.title_ago));
     }
     if given_up.has(GivenUp::HOUR) {
-        keep_max(&mut left, |song| -song.over_ms);
+        keep_least_late(catalogue, asked, &mut left);
     }
     let folder = draw_folder(dice, &folders, &left, given_up)?;
     let there: Vec<(u32, usize)> =
         left.iter().filter(|song| song.folder == folder).map(|song| (song.title_ago, song.at)).collect();
     let at = dice.among_rested(&there)?;
-    let reason = if given_up.0 == 0 { Reason::Rotation } else { Reason::BestThereIs(given_up) };
-    Some((Arc::clone(&catalogue.tracks[at]), reason))
+    Some((&catalogue.tracks[at], given_up))
+}
+
+impl Asked<'_> {
+    /// How long a song may last, with its intro and outro.
+    fn left_ms(&self) -> Option<i64> {
+        let window_ms = i64::try_from(self.rules.hour_id_window_min.saturating_mul(60_000)).unwrap_or(i64::MAX);
+        self.hour_unix_ms.map(|hour| hour.saturating_add(window_ms).saturating_sub(self.begins.unix_ms))
+    }
 }
 
 impl Folders {
@@ -80,13 +127,18 @@ impl Folders {
 
 /// The songs that break the least, and what they break. This is the one loop over
 /// the whole catalogue, so it is written to be cheap without an optimiser too.
-fn judge_all(catalogue: &Catalogue, asked: &Asked<'_>, folders: &mut Folders) -> (GivenUp, Vec<Candidate>) {
+fn judge_all(
+    catalogue: &Catalogue,
+    asked: &Asked<'_>,
+    close: Option<&Close<'_>>,
+    folders: &mut Folders,
+) -> (GivenUp, Vec<Candidate>) {
     let unnamed = folders.weights.len() - 1;
-    let window_ms = i64::try_from(asked.rules.hour_id_window_min.saturating_mul(60_000)).unwrap_or(i64::MAX);
-    let left_ms = asked.hour_unix_ms.map(|hour| hour.saturating_add(window_ms).saturating_sub(asked.begins.unix_ms));
+    // Without an hour to be in time for, everything is.
+    let left_ms = asked.left_ms().unwrap_or(i64::MAX);
     let companions_ms_max = asked.shelves.companions_ms_max();
     let mut best = u8::MAX;
-    let mut left = Vec::new();
+    let mut left = Vec::with_capacity(catalogue.tracks.len());
     for (at, track) in catalogue.tracks.iter().enumerate() {
         let track: &Track = track;
         if !matches!(track.kind, TrackKind::Song) {
@@ -94,40 +146,40 @@ fn judge_all(catalogue: &Catalogue, asked: &Asked<'_>, folders: &mut Folders) ->
         }
         let folder = if (track.folder as usize) < unnamed { track.folder as usize } else { unnamed };
         folders.songs[folder] += 1;
-        let mut broken = 0;
-        if folders.weights[folder] == 0 {
-            broken |= GivenUp::WEIGHT.0;
-        }
+        let mut over_ms = length_ms(track) - left_ms;
+        let (mut title_ago, mut title_recent) = asked.memory.title(track.title_key);
         let artist_ago = asked.memory.artist(track.artist_key);
-        if artist_ago != ABSENT {
-            broken |= GivenUp::ARTIST.0;
+        let mut named = false;
+        if let Some(close) = close {
+            // Names matter only where they decide.
+            if over_ms <= 0 && over_ms + companions_ms_max > 0 {
+                over_ms += close.companions.ms(track);
+                named = true;
+            }
+            if let Some(songs_ago) = close.recent_files.songs_ago(&track.path) {
+                (title_ago, title_recent) = (title_ago.min(songs_ago), true);
+            }
         }
-        if broken > best {
-            continue;
+        let mut broken = 0;
+        if over_ms > 0 {
+            broken |= GivenUp::HOUR.0;
         }
-        let (title_ago, title_recent) = asked.memory.title(at, track.title_key);
         if title_recent {
             broken |= GivenUp::TITLE.0;
         }
-        let mut over_ms = 0;
-        if let Some(left_ms) = left_ms {
-            over_ms = length_ms(track) - left_ms;
-            // Names are compared only where the companions decide.
-            if over_ms + companions_ms_max > 0 && companions_ms_max > 0 {
-                over_ms += asked.shelves.companions_ms(track);
-            }
-            if over_ms > 0 {
-                broken |= GivenUp::HOUR.0;
-            }
+        if artist_ago != ABSENT {
+            broken |= GivenUp::ARTIST.0;
         }
-        if broken > best {
-            continue;
+        if folders.weights[folder] == 0 {
+            broken |= GivenUp::WEIGHT.0;
         }
         if broken < best {
             best = broken;
             left.clear();
         }
-        left.push(Candidate { at, folder, title_ago, artist_ago, over_ms });
+        if broken == best {
+            left.push(Candidate { at, folder, title_ago, artist_ago, over_ms, named });
+        }
     }
     (GivenUp(if left.is_empty() { 0 } else { best }), left)
 }
@@ -135,6 +187,22 @@ fn judge_all(catalogue: &Catalogue, asked: &Asked<'_>, folders: &mut Folders) ->
 fn keep_max(songs: &mut Vec<Candidate>, value: impl Fn(&Candidate) -> i64) {
     let max = songs.iter().map(&value).max();
     songs.retain(|song| Some(value(song)) == max);
+}
+
+/// Those that end first, intro and outro included; whoever is later without them
+/// than another is with them needs no look at names.
+fn keep_least_late(catalogue: &Catalogue, asked: &Asked<'_>, songs: &mut Vec<Candidate>) {
+    if asked.shelves.companions_ms_max() > 0 {
+        let companions = asked.shelves.companions_index();
+        let mut least_ms = i64::MAX;
+        for song in songs.iter_mut() {
+            if !song.named && song.over_ms <= least_ms {
+                song.over_ms += companions.ms(&catalogue.tracks[song.at]);
+            }
+            least_ms = least_ms.min(song.over_ms);
+        }
+    }
+    keep_max(songs, |song| -song.over_ms);
 }
 
 /// A folder that has a song left. All its songs count for its share, also those

@@ -119,5 +119,11 @@ proptest! {
         prop_assert_eq!(breaks(&last.track), least, "{:?} was chosen", last);
         let reason = if least == 0 { Reason::Rotation } else { Reason::BestThereIs(GivenUp(least)) };
         prop_assert_eq!(last.reason, reason);
+        if reason == Reason::BestThereIs(GivenUp::HOUR) {
+            let shelves = Shelves::sort(&all);
+            let lasts = |song: &Track| length_ms(song) + shelves.companions_ms(song);
+            let shortest = songs.iter().filter(|song| breaks(song) == least).map(|song| lasts(song)).min();
+            prop_assert_eq!(Some(lasts(&last.track)), shortest, "the one that overshoots least");
+        }
     }
 }
