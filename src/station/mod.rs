@@ -5,6 +5,7 @@
 //! (plays exactly that). Nothing it asks, waits for or writes delays a frame.
 
 pub mod history;
+pub mod library;
 pub mod lossless_path;
 pub mod rotation;
 pub mod state;
