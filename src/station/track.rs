@@ -77,7 +77,7 @@ impl Track {
 /// All that can be played now. Swapped as a whole when the library changes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    /// In the order of their paths.
+    /// In the order of the bytes of their paths (as `OsStr` compares, not as `Path`).
     pub tracks: Vec<Arc<Track>>,
     /// Names of the folders at the top of the music folders; "" is the top itself.
     pub folders: Vec<String>,

@@ -58,7 +58,7 @@ pub use self::{
     report::{Report, scan_report},
 };
 use super::{lossless_path::shown, track::Catalogue};
-use crate::sys;
+use crate::{limits::LIBRARY_TRACKS_MAX, sys};
 
 /// Every so many looks, each folder is read.
 const FULL_EVERY_LOOKS: u64 = 360;
@@ -245,6 +245,9 @@ impl Scanner {
         let shared = self.shared.clone();
         let mut publish_at = FIRST_PUBLISH;
         let mut line_at = LINE_EVERY;
+        let mut save_at = SAVE_EVERY;
+        let path = self.cache_path();
+        let music = &self.options.music;
         let mut meanwhile = |index: &Index| {
             let elapsed = begun.elapsed();
             let parsed = shared.progress.parsed.load(Relaxed);
@@ -257,19 +260,25 @@ impl Scanner {
                 log::info!("scanning: {}, {per_sec}/s", shared.progress);
                 line_at = elapsed + LINE_EVERY;
             }
+            // A scan of hours is not to begin again after a power cut. Should it fail, the end of the scan says so.
+            if elapsed >= save_at && parsed > 0 {
+                let _ = cache::save(&path, music, index);
+                save_at = elapsed + SAVE_EVERY;
+            }
         };
         self.complaints.begin_look();
         let mut look = Look {
             number,
             full,
             now_ns: now_ns(),
+            tracks_max: LIBRARY_TRACKS_MAX,
             stop: &self.shared.stop,
             progress: &self.shared.progress,
             reader: &mut self.reader,
             complaints: &mut self.complaints,
             meanwhile: &mut meanwhile,
         };
-        let changed = scan::look(&mut self.index, &self.options.music, &mut look);
+        let changed = scan::look(&mut self.index, music, &mut look);
         // What a stopped look has read is worth keeping too.
         let changed = changed.unwrap_or(self.shared.progress.parsed.load(Relaxed) > 0);
         if changed || self.shared.generation.load(Relaxed) == 0 {

@@ -51,7 +51,7 @@ const STARTS_MAX: u32 = 3;
 pub struct ReaderCommand {
     /// The program.
     pub program: PathBuf,
-    /// With these arguments it calls [`serve`].
+    /// With these arguments it calls [`serve_tags`].
     pub args: Vec<OsString>,
 }
 
@@ -239,13 +239,18 @@ fn put(out: &mut impl Write, message: &[u8]) -> io::Result<()> {
 /// for; the first thing in `main`.
 pub fn serve_if_asked() {
     if std::env::args_os().nth(1).as_deref() == Some(OsStr::new(ARGUMENT)) {
-        serve(tags::read);
+        serve_tags();
         std::process::exit(0);
     }
 }
 
+/// Answers with the tags of files until nobody asks any more.
+pub fn serve_tags() {
+    serve(tags::read);
+}
+
 /// Reads paths from the socket that is stdin, and answers, until it is closed.
-pub fn serve(read: impl Fn(&Path) -> Option<Tags>) {
+fn serve(read: impl Fn(&Path) -> Option<Tags>) {
     // A core file of each bad MP3 would fill the disk.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = setrlimit(Resource::RLIMIT_AS, TAG_READER_BYTES_MAX, TAG_READER_BYTES_MAX);

@@ -16,9 +16,12 @@ use super::{
     reader::{ReaderCommand, TagReader},
     scan::{self, Look},
 };
-use crate::station::{
-    lossless_path::shown,
-    track::{Catalogue, TrackKind},
+use crate::{
+    limits::LIBRARY_TRACKS_MAX,
+    station::{
+        lossless_path::shown,
+        track::{Catalogue, TrackKind},
+    },
 };
 
 /// `on_progress` is called at most this often.
@@ -68,6 +71,7 @@ pub fn scan_report(music: &[PathBuf], reader: ReaderCommand, mut on_progress: im
         number: 1,
         full: true,
         now_ns: now_ns(),
+        tracks_max: LIBRARY_TRACKS_MAX,
         stop: &stop,
         progress: &progress,
         reader: &mut TagReader::new(reader),

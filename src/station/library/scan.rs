@@ -28,7 +28,7 @@ use super::{
     tags::Tags,
 };
 use crate::{
-    limits::{LIBRARY_DEPTH_MAX, LIBRARY_FOLDERS_MAX, LIBRARY_TRACKS_MAX},
+    limits::{LIBRARY_DEPTH_MAX, LIBRARY_FOLDERS_MAX},
     station::track::{Stamp, Track, TrackKind},
 };
 
@@ -49,6 +49,8 @@ pub struct Look<'a> {
     pub full: bool,
     /// Nanoseconds since 1970.
     pub now_ns: i64,
+    /// More tracks are refused.
+    pub tracks_max: usize,
     /// Ends the look at once.
     pub stop: &'a AtomicBool,
     /// Told as the look goes on.
@@ -130,7 +132,7 @@ impl Walk<'_, '_> {
             self.drain()?;
         }
         if self.refused > 0 {
-            let line = format!("{} tracks beyond the first {LIBRARY_TRACKS_MAX} are left out", self.refused);
+            let line = format!("{} tracks beyond the first {} are left out", self.refused, self.look.tracks_max);
             self.look.complaints.say(Path::new("the library"), &line);
         }
         let before = self.index.folders.len();
@@ -216,7 +218,7 @@ impl Walk<'_, '_> {
             self.lost(visit, "holds nothing any more");
             return Ok(());
         }
-        let room = LIBRARY_TRACKS_MAX.saturating_sub(self.tracks);
+        let room = self.look.tracks_max.saturating_sub(self.tracks);
         self.refused += found.files.len().saturating_sub(room);
         found.files.truncate(room);
         self.take(visit, about, found)
@@ -289,8 +291,7 @@ impl Walk<'_, '_> {
                 if let Outcome::Deadly(why) = outcome {
                     self.look.complaints.say(&path, &format!("its tags are not read: {why}"));
                 }
-                tracks
-                    .push(Known { track: Arc::new(track(path, *stamp, (visit.kind, visit.top), outcome)), tags_read });
+                tracks.push(Known { track: Arc::new(track(path, *stamp, (visit.kind, visit.top), outcome)), tags_read });
             }
             if let Some(folder) = self.index.folders.get_mut(&visit.path) {
                 folder.files.append(&mut tracks);
@@ -329,8 +330,8 @@ impl Walk<'_, '_> {
                 Ok(_) | Err(_) => {}
             }
             // Beyond the bound, names are not even kept.
-            if found.files.len() > LIBRARY_TRACKS_MAX {
-                found.files.truncate(LIBRARY_TRACKS_MAX);
+            if found.files.len() > self.look.tracks_max {
+                found.files.truncate(self.look.tracks_max);
                 self.refused += 1;
             }
         }

@@ -93,8 +93,8 @@ fn st3_the_least_recently_used_loudness_goes() {
 fn st3_bad_files_are_bounded() {
     let dir = Scratch::new();
     let mut memory = Memory::load(&dir.join(""));
-    for number in 0..=limits::BAD_FILES_MAX {
-        let bad = BadFile { stamp: track("", 1).stamp, why: "".into(), at_unix_ms: number as i64, failures: 1 };
+    for number in 0..=i64::try_from(limits::BAD_FILES_MAX).expect("small") {
+        let bad = BadFile { stamp: track("", 1).stamp, why: "".into(), at_unix_ms: number, failures: 1 };
         memory.put_bad(format!("{number}").into(), bad);
     }
     assert_eq!(memory.bad.len(), limits::BAD_FILES_MAX);

@@ -21,8 +21,11 @@ struct Rig {
     complaints: Complaints,
     progress: Progress,
     number: u64,
-    /// So much later than it is, in seconds.
+    /// When the test began: the clock of all looks, and of all files.
+    begun: SystemTime,
+    /// So much later the look is, in seconds.
     later: i64,
+    tracks_max: usize,
 }
 
 impl Rig {
@@ -34,7 +37,9 @@ impl Rig {
             complaints: Complaints::default(),
             progress: Progress::default(),
             number: 0,
+            begun: SystemTime::now(),
             later: 0,
+            tracks_max: 100,
         };
         fs::create_dir(rig.dir.join("m")).expect("folder");
         rig
@@ -54,7 +59,7 @@ impl Rig {
         fs::create_dir_all(path.parent().expect("folder")).expect("folder");
         fs::write(&path, vec![b'x'; bytes]).expect("file");
         let age = Duration::from_secs(age_sec.unsigned_abs());
-        File::options().write(true).open(&path).expect("file").set_modified(SystemTime::now() - age).expect("mtime");
+        File::options().write(true).open(&path).expect("file").set_modified(self.begun - age).expect("mtime");
     }
 
     fn remove(&self, name: &str) {
@@ -73,7 +78,8 @@ impl Rig {
         let mut look = Look {
             number: self.number,
             full,
-            now_ns: super::super::now_ns() + self.later * SEC_NS,
+            now_ns: self.now_ns(),
+            tracks_max: self.tracks_max,
             stop: &AtomicBool::new(false),
             progress: &self.progress,
             reader: &mut self.reader,
@@ -82,6 +88,11 @@ impl Rig {
         };
         let changed = super::look(&mut self.index, &music, &mut look).expect("not stopped");
         (changed, self.names())
+    }
+
+    fn now_ns(&self) -> i64 {
+        let since = self.begun.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        i64::try_from(since.as_nanos()).expect("before 2262") + self.later * SEC_NS
     }
 
     fn names(&self) -> Vec<String> {
@@ -292,13 +303,28 @@ fn st3_depth_is_bounded() {
 }
 
 #[test]
+fn st3_tracks_are_bounded() {
+    let mut rig = Rig::new();
+    rig.tracks_max = 3;
+    for name in ["a/1.mp3", "a/2.mp3", "b/3.mp3", "b/4.mp3", "c/5.mp3"] {
+        rig.put(name, 10);
+    }
+    assert_eq!(rig.look(), ["a/1.mp3", "a/2.mp3", "b/3.mp3"]);
+    let refused: Vec<&str> = rig.complaints.listed.iter().map(|(_, why)| why.as_str()).collect();
+    assert_eq!(refused, ["2 tracks beyond the first 3 are left out"]);
+    rig.remove("a/1.mp3");
+    assert_eq!(rig.look_at(true).1, ["a/2.mp3", "b/3.mp3", "b/4.mp3"]);
+}
+
+#[test]
 fn st3_a_look_stops_at_once() {
     let mut rig = Rig::new();
     rig.put("a.mp3", 10);
     let mut look = Look {
         number: 1,
         full: true,
-        now_ns: super::super::now_ns(),
+        now_ns: 0,
+        tracks_max: 1,
         stop: &AtomicBool::new(true),
         progress: &rig.progress,
         reader: &mut rig.reader,
@@ -330,7 +356,6 @@ proptest! {
             std::mem::swap(&mut fresh.dir, &mut rig.dir);
             let afresh = fresh.look();
             std::mem::swap(&mut fresh.dir, &mut rig.dir);
-            // A music folder that has lost all its files counts as one that was pulled: none either way.
             prop_assert_eq!(seen, afresh);
         }
     }
