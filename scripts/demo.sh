@@ -203,6 +203,7 @@ tune() {
 }
 
 # phrase DIGITS: as a list.
+# shellcheck disable=SC2046 # the digits are words
 phrase() { local i; list 1 $(for ((i = 0; i < ${#1}; i++)); do echo "${1:i:1}"; done); }
 
 # source_of SECONDS BARS SYNTH_HZ EXPRESSION [EXPRESSION]: mono, or left and right. Expressions are
@@ -222,7 +223,7 @@ song() {
 	for ((i = 1; i <= count; i++)); do inputs+="[p$i]"; done
 	encode "$file" -filter_complex "$parts;${inputs}amix=inputs=$count:normalize=0,aecho=0.8:0.5:110|270:0.22|0.12,\
 volume=$gain,alimiter=level=false:limit=0.84:attack=2:release=80,afade=t=in:d=0.02,\
-afade=t=out:curve=qsin:st=$(awk "BEGIN { print $seconds - $fade }"):d=$fade,atrim=end=$seconds[out]" \
+afade=t=out:curve=qsin:st=$(awk "BEGIN { print $seconds - $fade }"):d=$fade,atrim=end=${seconds}[out]" \
 		-map '[out]' -ar "$rate" -ac "$channels"
 }
 
@@ -241,7 +242,7 @@ part_melody() {
 	local number=$1 seconds=$2 volume=$3 step
 	step=$(awk "BEGIN { printf \"%.6f\", $bar / $4 }")
 	shift 4
-	echo "$(source_of "$seconds" 8 12000 "$(melody "$step" "$@")"),$RIGHT,volume=$volume[p$number]"
+	echo "$(source_of "$seconds" 8 12000 "$(melody "$step" "$@")"),$RIGHT,volume=${volume}[p$number]"
 }
 # part_noise N SECONDS VOLUME COLOUR WAVES_PER_SEC LOWPASS_HZ: the sea, or the wind.
 part_noise() {
@@ -273,11 +274,11 @@ speak() {
 		printf '%s' "$text" >"$work/.speech-$(basename "$file").txt"
 		# The file is named relative to here: no character of the folder's name is in the filter.
 		cd "$work"
-		encode "$file" -filter_complex "$bell[bell];flite=textfile='.speech-$(basename "$file").txt':voice=$voice,\
+		encode "$file" -filter_complex "${bell}[bell];flite=textfile='.speech-$(basename "$file").txt':voice=$voice,\
 aresample=$rate,volume=2.2,apad=pad_dur=0.35[words];[bell][words]concat=n=2:v=0:a=1,$tail,afade=t=in:d=0.01,areverse,afade=t=in:d=0.02,areverse[out]" \
 			-map '[out]' -ar "$rate" -ac "$channels"
 	else
-		encode "$file" -filter_complex "$bell,asplit[a][b];[a][b]concat=n=2:v=0:a=1,$tail,apad=pad_dur=0.3[out]" \
+		encode "$file" -filter_complex "${bell},asplit[a][b];[a][b]concat=n=2:v=0:a=1,$tail,apad=pad_dur=0.3[out]" \
 			-map '[out]' -ar "$rate" -ac "$channels"
 	fi
 }
