@@ -4,6 +4,7 @@
 
 pub mod listener;
 pub mod material;
+pub mod pcm_sink;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;
