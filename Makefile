@@ -31,7 +31,7 @@ run:
 	@scripts/setup.sh run
 	cargo build --release --locked --quiet --bins
 	@[ -n "$$MUSIC" ] || scripts/demo.sh "$$DEMO"
-	@exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
+	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 
 # Unit tests side by side; what measures time or starts FFmpeg, one after the
 # other. A failure stops neither: one run shows all there is.

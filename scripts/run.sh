@@ -10,6 +10,8 @@ set -uo pipefail
 
 [ $# = 2 ] || { echo "usage: scripts/run.sh BIN_FOLDER MUSIC_FOLDER" >&2; exit 2; }
 bin=$1 music=$2
+# The station waits for a folder that is not there, as it should for a disk; a typing error should not.
+[ -d "$music" ] || { echo "run: $music: no folder of music is there" >&2; exit 2; }
 read -ra tower_args <<<"${RUN_TOWER_ARGS:-}"
 read -ra station_args <<<"${RUN_STATION_ARGS:-}"
 # From the command line of make; neither program knows it.
