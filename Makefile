@@ -3,8 +3,11 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# For `make run`: passed on to `tower run`.
+# For `make run`: passed on to `tower run` and to `station run`, and a folder of music to play
+# (without one, a demo programme is made and played).
 ARGS ?=
+STATION_ARGS ?=
+MUSIC ?=
 # For `make soak`: for each run.
 SOAK_SECONDS ?= 600
 # For `make fuzz`: for each target.
@@ -13,14 +16,22 @@ FUZZ_SECONDS ?= 60
 .PHONY: help run test soak bench fuzz clean
 
 help:
-	@echo "make run    builds and starts the tower"
+	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
 	@echo "make test   checks everything that fits in a few minutes"
 	@echo "make soak | bench | fuzz | clean: see README.md"
 
-# `cargo run` becomes the tower, so Ctrl-C and signals reach it.
+DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
+
+# scripts/run.sh starts both, ends both, and says how to listen.
+run: export RUN_TOWER_ARGS := $(ARGS)
+run: export RUN_STATION_ARGS := $(STATION_ARGS)
+run: export MUSIC := $(MUSIC)
+run: export DEMO := $(DEMO)
 run:
 	@scripts/setup.sh run
-	cargo run --release --locked --quiet --bin tower -- run --set 'log.file={runtime}/tower.log' $(ARGS)
+	cargo build --release --locked --quiet --bins
+	@[ -n "$$MUSIC" ] || scripts/demo.sh "$$DEMO"
+	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 
 # Unit tests side by side; what measures time or starts FFmpeg, one after the
 # other. A failure stops neither: one run shows all there is. Instructions are

@@ -2,8 +2,10 @@
 //! TCP, fed over its socket, asked over HTTP.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod joins;
 pub mod listener;
 pub mod material;
+pub mod pcm_sink;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;

@@ -291,7 +291,8 @@ impl Walk<'_, '_> {
                 if let Outcome::Deadly(why) = outcome {
                     self.look.complaints.say(&path, &format!("its tags are not read: {why}"));
                 }
-                tracks.push(Known { track: Arc::new(track(path, *stamp, (visit.kind, visit.top), outcome)), tags_read });
+                tracks
+                    .push(Known { track: Arc::new(track(path, *stamp, (visit.kind, visit.top), outcome)), tags_read });
             }
             if let Some(folder) = self.index.folders.get_mut(&visit.path) {
                 folder.files.append(&mut tracks);
