@@ -8,6 +8,7 @@ pub mod pcm_sink;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;
+pub mod station;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
