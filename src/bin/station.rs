@@ -152,7 +152,7 @@ fn run(loaded: &Loaded<StationConfig>) -> Exit {
 fn announce(config: &StationConfig) {
     log::info!("station {} plays to {}", env!("CARGO_PKG_VERSION"), config.tower.socket.display());
     say(&format!(
-        "The station plays.\n  PCM to      {}\n  ask it by   station now\n  log         {}\n",
+        "Retrowaves station is playing.\n  PCM to      {}\n  ask it by   station now\n  log         {}\n",
         config.tower.socket.display(),
         config.log.file.display(),
     ));

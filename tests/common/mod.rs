@@ -10,6 +10,7 @@ pub mod programme;
 pub mod sender;
 pub mod stand_in;
 pub mod witness;
+pub mod station;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
