@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{
     Setup,
-    listener::Recorder,
     joins::{Join, continuous, cut_in_two, decoded, join_of},
+    listener::Recorder,
     pcm_sink::{FakeTower, PcmSink},
     station::StationSetup,
     temp_dir,

@@ -9,8 +9,8 @@ pub mod pcm_sink;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;
-pub mod witness;
 pub mod station;
+pub mod witness;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
