@@ -17,8 +17,13 @@ impl Fnv {
     /// And these bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            self.update_word(u64::from(byte));
         }
+    }
+
+    /// And this word, in one step; another hash than that of its bytes.
+    pub fn update_word(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
     }
 
     /// The hash.
