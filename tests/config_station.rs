@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use retrowaves::{
-    config::{ConfigErrors, Kind, Layers, Places, Raw, STATION, Sources, StationConfig, Value, prepare_station},
+    config::{
+        ConfigErrors, Kind, Layers, Places, Raw, STATION, Sources, StationConfig, TowerConfig, Value, prepare_station,
+    },
     station::rotation::rules::{DayPart, Rules, Weight},
 };
 
@@ -226,4 +228,14 @@ fn st3_music_that_is_not_there_is_a_warning() {
     let warnings = prepare_station(&config).expect("prepared");
     assert!(warnings[0].starts_with("/proc/retrowaves: cannot be made, so nothing is remembered: "), "{warnings:?}");
     std::fs::remove_dir_all(&base).expect("removed");
+}
+
+#[test]
+fn log1_both_logs_are_where_the_contract_says() {
+    let places = Places { log: "/var/log/retrowaves".into(), ..Places::in_folder(Path::new("/run/retrowaves")) };
+    let (station, _) = StationConfig::from_sources(&Sources::default(), &places).expect("good");
+    let (tower, _) = TowerConfig::from_sources(&Sources::default(), &places).expect("good");
+    assert_eq!(station.log.file, Path::new("/var/log/retrowaves/station.log"));
+    assert_eq!(tower.log.file, Path::new("/var/log/retrowaves/tower.log"));
+    assert!(station.log.syslog && tower.log.syslog);
 }

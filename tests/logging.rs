@@ -1,12 +1,22 @@
 //! LOG through the `log` crate, as the whole program uses it. One test: the
 //! logger is the process's own.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use retrowaves::{config::LogConfig, logging};
 
 fn config(file: &Path, level: log::LevelFilter) -> LogConfig {
     LogConfig { file: file.to_owned(), level, syslog: false }
+}
+
+fn thread_names() -> Vec<String> {
+    let threads = fs::read_dir("/proc/self/task").expect("threads");
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -28,8 +38,13 @@ fn log2_the_log_starts_filters_stops_and_starts_again() {
     assert_eq!((stats.lines.get(), stats.dropped.get(), stats.lost.get()), (2, 0, 0));
     log::info!("after the log");
 
-    let handle = logging::start("tower", &config(&second, log::LevelFilter::Debug)).expect("started again");
+    let handle = logging::start("station", &config(&second, log::LevelFilter::Debug)).expect("started again");
     log::debug!("at this level");
+    // A new thread takes its name itself, a moment after it was started.
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !thread_names().contains(&"station:log".to_owned()) {
+        assert!(Instant::now() < give_up, "{:?}", thread_names());
+    }
     assert!(handle.stop());
 
     let lines: Vec<String> = text(&first).lines().map(str::to_owned).collect();

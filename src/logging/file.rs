@@ -42,8 +42,9 @@ impl LogFile {
         self.open = None;
     }
 
-    /// Looks whether our name still is our file: one `stat`, before each batch of lines.
-    pub fn follow(&mut self) {
+    /// Looks whether our name still is our file: one `stat` for each line, so that a file
+    /// that is removed takes the one in flight with it, and no more.
+    fn follow(&mut self) {
         let found = fs::metadata(&self.path).map(|found| (found.dev(), found.ino())).ok();
         if found != self.open.as_ref().map(|open| open.identity) {
             self.open = None;
@@ -55,6 +56,7 @@ impl LogFile {
     /// # Errors
     /// When the file cannot be opened or takes less than the line.
     pub fn write(&mut self, line: &str) -> io::Result<()> {
+        self.follow();
         let open = match &mut self.open {
             Some(open) => open,
             closed => closed.insert(open(&self.path)?),

@@ -161,3 +161,5 @@ impl LogHandle {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_station;

@@ -15,17 +15,17 @@ use super::*;
 use crate::limits::LOG_LINES_MAX;
 
 /// A folder of one test, removed at its end.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("retrowaves-log-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("folder");
         Self(path)
     }
 
-    fn join(&self, name: &str) -> PathBuf {
+    pub(super) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -36,7 +36,7 @@ impl Drop for Folder {
     }
 }
 
-fn no_stderr() -> stderr::Stderr {
+pub(super) fn no_stderr() -> stderr::Stderr {
     stderr::Stderr::from(None)
 }
 
@@ -44,12 +44,12 @@ fn started(file: &Path) -> LogHandle {
     start_with("tower", Sinks::new(file, None, no_stderr())).expect("thread")
 }
 
-fn say(queue: &Queue, text: &str) {
+pub(super) fn say(queue: &Queue, text: &str) {
     queue.push(&log::Record::builder().level(log::Level::Info).args(format_args!("{text}")).build());
 }
 
 /// Waits until the writer has decided about `count` lines in all.
-fn settled(handle: &LogHandle, count: u64) {
+pub(super) fn settled(handle: &LogHandle, count: u64) {
     let stats = handle.stats();
     let give_up = Instant::now() + Duration::from_secs(5);
     while stats.lines.get() + stats.lost.get() < count {
@@ -58,11 +58,11 @@ fn settled(handle: &LogHandle, count: u64) {
     }
 }
 
-fn text_of(path: &Path) -> String {
+pub(super) fn text_of(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-fn lines_of(path: &Path) -> Vec<String> {
+pub(super) fn lines_of(path: &Path) -> Vec<String> {
     let last_words = |line: &str| line.splitn(4, ' ').nth(3).unwrap_or("").trim_start().to_owned();
     text_of(path)
         .lines()

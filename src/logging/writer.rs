@@ -15,7 +15,7 @@ use crate::limits::LOG_LINES_MAX;
 
 /// A line that goes on repeating is mentioned this often.
 const REPEATS_SAID_EVERY: Duration = Duration::from_secs(10);
-/// Lines between two looks at the file's name and at `Shared`.
+/// Lines between two looks at `Shared`.
 const BATCH_LINES: usize = 256;
 
 /// Everywhere a line can go.
@@ -97,7 +97,6 @@ impl Writer {
         if self.shared.reopen.swap(false, SeqCst) {
             self.sinks.file.reopen();
         }
-        self.sinks.file.follow();
         let mut taken = 0;
         for message in first.into_iter().chain(queue.try_iter().take(BATCH_LINES)) {
             taken += 1;
