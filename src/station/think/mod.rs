@@ -217,7 +217,10 @@ impl Think {
         if matches!(error, DecodeError::NotStarted { .. }) {
             self.no_decoder_until_ms = now_ms() + NO_DECODER_REST_MS;
         } else if error.is_the_files_fault() {
-            self.deps.memory.quarantine(track, &error.to_string(), clock::unix_ms());
+            let why = error.to_string();
+            // The file is named by whoever says this.
+            let name = format!("{}: ", track.path.display());
+            self.deps.memory.quarantine(track, why.strip_prefix(&name).unwrap_or(&why), clock::unix_ms());
             self.playable = None;
             self.plan.retain(|planned| planned.choice.track.path != track.path);
         }
