@@ -206,7 +206,7 @@ impl Request {
     pub fn from_line(line: &str) -> Result<Self, String> {
         let commands = "allowed are now, skip, next, history and scan";
         let request: Self =
-            serde_json::from_str(line).map_err(|error| format!("not understood: {error}; {commands}"))?;
+            serde_json::from_str(line).map_err(|error| format!("not understood: {}; {commands}", one_line(&error)))?;
         match &request {
             Self::Next { file: FileName(path) } if !path.is_absolute() => Err(not_absolute(path)),
             Self::History { count } if *count > STATION_HISTORY_MAX => {
@@ -215,6 +215,11 @@ impl Request {
             _ => Ok(request),
         }
     }
+}
+
+/// The parser quotes what was said, line breaks and all.
+fn one_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(char::is_control, " ")
 }
 
 fn not_absolute(path: &Path) -> String {
@@ -318,6 +323,7 @@ mod tests {
         let table = [
             ("", "not understood"),
             ("skip", "not understood"),
+            ("{\"command\":\"a\\nb\"}", "not understood"),
             (r#"{"command":"jump"}"#, "now, skip, next, history and scan"),
             (r#"{"command":"next"}"#, "\"file\" or \"file_bytes\" is needed"),
             (r#"{"command":"next","file":"/a","file_bytes":[1]}"#, "\"file\" or \"file_bytes\" is needed"),
