@@ -20,7 +20,7 @@ use retrowaves::{
         },
         tell,
     },
-    config::{self, Loaded, StationConfig},
+    config::{self, Loaded, Origin, StationConfig},
     logging,
     signals::Signals,
     station::{
@@ -49,7 +49,7 @@ fn act(command: Command) -> Exit {
         Command::Help(topic) => tell(&help(topic)),
         Command::Version => tell(concat!("station ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(args) => with_config(&args, run),
-        Command::Scan(args) => with_config(&args, |loaded| scan(&loaded.config)),
+        Command::Scan(args) => with_config(&args, |loaded| scan(loaded)),
         Command::Now { json, config } => with_config(&config, |loaded| ask(loaded, &Request::Now, json)),
         Command::Skip(config) => with_config(&config, |loaded| ask(loaded, &Request::Skip, false)),
         Command::Next { file, config } => with_config(&config, |loaded| next(loaded, &file)),
@@ -90,8 +90,12 @@ fn next(loaded: &Loaded<StationConfig>, file: &Path) -> Exit {
     }
 }
 
-/// By the station that runs; where none runs, there is nobody yet who scans.
-fn scan(config: &StationConfig) -> Exit {
+/// By the station that runs; where none runs, or folders are named, here.
+fn scan(loaded: &Loaded<StationConfig>) -> Exit {
+    let config = &loaded.config;
+    if matches!(loaded.layers.get("music.folders").origin, Origin::Set) {
+        return scan_here(config);
+    }
     match client::ask(&config.control_socket, &Request::Scan) {
         Ok((answer, _)) => tell(&show(&answer)),
         Err(AskError::NotRunning(_)) => scan_here(config),

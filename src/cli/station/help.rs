@@ -37,7 +37,8 @@ Starts the station and stays in the foreground. SIGTERM and SIGINT play the sign
 const SCAN: &str = "\
 Usage: station scan [--music DIR]… [--config FILE] [--set table.key=value]…
 
-Asks the station that runs to look through its folders now. Where none runs, looks through them itself and says what it found.
+Asks the station that runs to look through its folders now. Where none runs, or with --music, looks through them itself and says
+what it found.
 
       --music DIR            a folder of music; may be given many times, and replaces music.folders";
 
