@@ -118,7 +118,8 @@ fn scan_here(config: &StationConfig) -> Exit {
     if watched {
         eprint!("\r\x1b[K");
     }
-    tell(&report.to_string())
+    say(&format!("{}\n", report.to_string().trim_end()));
+    if report.gone.is_empty() { Exit::Ok } else { Exit::Failure }
 }
 
 /// Folders, log, then the service until it is told to stop.
