@@ -39,6 +39,8 @@ use crate::{config::StationConfig, decoder::DecodeError, frame::SAMPLE_RATE_HZ, 
 const LOOK_UP_MS: u64 = 250;
 /// Where FFmpeg cannot be started, that is tried again after this.
 const NO_DECODER_REST_MS: u64 = 5000;
+/// After a file that was not there any more, the library has this long to notice.
+const VANISHED_REST_MS: u64 = 1000;
 
 /// What THINK is told.
 pub enum Message {
@@ -97,6 +99,13 @@ struct Opened {
     length_ms: Option<u64>,
 }
 
+/// A catalogue without what is in quarantine.
+struct Playable {
+    of: Arc<Catalogue>,
+    playable: Arc<Catalogue>,
+    made_ms: u64,
+}
+
 /// The thinking thread's state.
 pub struct Think {
     deps: ThinkDeps,
@@ -114,8 +123,9 @@ pub struct Think {
     skip_wanted: bool,
     measuring: Option<PathBuf>,
     /// The library's catalogue, and the same without what is in quarantine.
-    playable: Option<(Arc<Catalogue>, Arc<Catalogue>)>,
-    /// Where FFmpeg cannot be started nothing is opened before.
+    /// Made anew when one of the two changes, and now and then for a quarantine that ends.
+    playable: Option<Playable>,
+    /// Where FFmpeg cannot be started, or files have just vanished, nothing is opened before.
     no_decoder_until_ms: u64,
     signed_on: bool,
     ending: bool,
@@ -216,6 +226,12 @@ impl Think {
     fn blame(&mut self, track: &Track, error: &DecodeError) {
         if matches!(error, DecodeError::NotStarted { .. }) {
             self.no_decoder_until_ms = now_ms() + NO_DECODER_REST_MS;
+        } else if error.is_the_files_fault() && std::fs::metadata(&track.path).is_err() {
+            // Removed, or on a stick that was pulled: that is for the library to see, or
+            // everything on the stick would be in quarantine before it does.
+            self.no_decoder_until_ms = now_ms() + VANISHED_REST_MS;
+            self.plan.retain(|planned| planned.choice.track.path != track.path);
+            self.deps.library.rescan_now();
         } else if error.is_the_files_fault() {
             self.deps.memory.quarantine(track, &error.to_string(), clock::unix_ms());
             self.playable = None;

@@ -1,7 +1,7 @@
 //! From a decision to a segment in DO's hands: measured if it can be, opened,
 //! levelled.
 
-use super::{Message, Opened, Planned, Think};
+use super::{Message, Opened, Planned, Playable, Think};
 use crate::{
     decoder::FfmpegDecoder,
     frame::SAMPLE_RATE_HZ,
@@ -18,6 +18,9 @@ use crate::{
     sys::time::now_ms,
 };
 use std::sync::Arc;
+
+/// A quarantine that has ended is noticed within this.
+const PLAYABLE_MS_MAX: u64 = 600_000;
 
 impl Think {
     /// The sign-on, once there is a library to take it from.
@@ -63,14 +66,14 @@ impl Think {
         self.plan.extend(choices.into_iter().map(Planned::new));
     }
 
-    /// The catalogue without what is in quarantine. Made anew when one of the two
-    /// changes; a quarantine that ends is noticed with the library's next change.
+    /// The catalogue without what is in quarantine.
     pub(super) fn playable(&mut self) -> Arc<Catalogue> {
-        let all = self.deps.library.catalogue();
-        if let Some((of, playable)) = &self.playable
-            && Arc::ptr_eq(of, &all)
+        let (all, now_monotonic_ms) = (self.deps.library.catalogue(), now_ms());
+        if let Some(known) = &self.playable
+            && Arc::ptr_eq(&known.of, &all)
+            && now_monotonic_ms < known.made_ms + PLAYABLE_MS_MAX
         {
-            return playable.clone();
+            return known.playable.clone();
         }
         let (memory, now) = (&self.deps.memory, clock::unix_ms());
         let is_good = |track: &&Arc<Track>| !memory.is_bad(&track.path, track.stamp, now);
@@ -80,7 +83,7 @@ impl Think {
             let tracks = all.tracks.iter().filter(is_good).cloned().collect();
             Arc::new(Catalogue { tracks, folders: all.folders.clone() })
         };
-        self.playable = Some((all, playable.clone()));
+        self.playable = Some(Playable { of: all, playable: playable.clone(), made_ms: now_monotonic_ms });
         playable
     }
 
