@@ -114,7 +114,7 @@ fn scan_here(config: &StationConfig) -> Exit {
     if watched {
         eprint!("\r\x1b[K");
     }
-    tell(&report.to_string())
+    tell(&format!("{report}\n"))
 }
 
 /// Folders, log, then the service until it is told to stop.
