@@ -30,6 +30,7 @@ pub mod service;
 pub mod signals;
 
 pub mod atomic_file;
+pub mod fence;
 pub mod histogram;
 pub mod journal;
 pub mod logging;

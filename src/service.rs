@@ -28,6 +28,7 @@ use crate::{
     door::{Door, DoorDeps, DoorHandle},
     encoder::{EncoderError, EncoderManager},
     fallback::{FallbackGenerator, FallbackLoader},
+    fence,
     input::station_socket::{IngestError, IngestHandle, StationSocket},
     journal::{Journal, journal},
     logging::LogHandle,
@@ -226,7 +227,7 @@ impl TowerService {
     /// When a thread did not end in time. After `timeout` the process ends by force.
     pub fn stop(mut self, timeout: Duration) -> Result<(), ServiceError> {
         let stopped = Arc::new(AtomicBool::new(false));
-        fence(timeout, stopped.clone());
+        fence::raise("tower:fence", timeout, stopped.clone());
         self.control.stop();
         let door = self.door.stop();
         self.pump.stop();
@@ -238,21 +239,6 @@ impl TowerService {
         }
         stopped.store(true, SeqCst);
         if door { Ok(()) } else { Err(ServiceError::Unclean) }
-    }
-}
-
-/// The last resort of a stop: something hangs, and the process ends all the same.
-fn fence(timeout: Duration, stopped: Arc<AtomicBool>) {
-    let fence = sys::thread::spawn("tower:fence", move || {
-        std::thread::sleep(timeout);
-        if !stopped.load(SeqCst) {
-            log::error!("not stopped after {} s: ending by force", timeout.as_secs());
-            std::thread::sleep(Duration::from_millis(100));
-            std::process::exit(1);
-        }
-    });
-    if let Err(error) = fence {
-        log::warn!("stopping without a time limit: {error}");
     }
 }
 

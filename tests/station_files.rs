@@ -101,7 +101,7 @@ fn fd1_4_st3_every_file_is_played_or_put_aside_with_one_line() {
     assert_eq!(missing, "", "never played; the log:\n{}", station.log());
     assert!(station.lives(), "{}", station.log());
     for bad in ["empty.mp3", "text.mp3", "fifo.mp3"] {
-        let lines = station.lines_with(&[bad]);
+        let lines = station.lines_with(&["WARN", bad]);
         assert_eq!(lines.len(), 1, "one line says why {bad} is not played: {lines:#?}\n{}", station.log());
     }
     let log = station.log();

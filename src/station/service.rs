@@ -9,6 +9,7 @@ use std::{
     os::fd::AsFd,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
         mpsc::{SyncSender, channel, sync_channel},
     },
     thread::JoinHandle,
@@ -37,7 +38,7 @@ use super::{
 };
 use crate::{
     config::StationConfig,
-    decoder,
+    decoder, fence,
     frame::SAMPLE_RATE_HZ,
     limits::THINK_INBOX_MAX,
     logging::LogHandle,
@@ -162,7 +163,9 @@ impl StationService {
 
     /// The sign-off, and then everything in reverse.
     fn stop(self, signals: &Signals) -> Result<(), ServiceError> {
+        let stopped = Arc::new(AtomicBool::new(false));
         let sign_off = Duration::from_millis(self.config.playout.sign_off_max_ms) + SIGN_OFF_SPARE;
+        fence::raise("station:fence", sign_off + 4 * STOP_MAX, stopped.clone());
         self.control.stop();
         // A full inbox means that THINK hangs: then the bound ends everything.
         let _ = self.inbox.try_send(Message::End);
@@ -177,6 +180,7 @@ impl StationService {
         drop(self.library);
         // With THINK the last announcer has gone, so the link's threads end.
         let clean = ended && self.link.stop() && within(STOP_MAX, || decoder::open_count() == 0);
+        stopped.store(true, SeqCst);
         if clean { Ok(()) } else { Err(ServiceError::Unclean) }
     }
 }

@@ -17,7 +17,8 @@ pub static STATION: Schema = Schema {
 };
 
 /// A month without a song twice: nobody asks for more.
-const TITLE_GAP_MIN: Kind = integer(0, 43_200);
+/// Two days: 2000 plays are remembered, some of them jingles.
+const TITLE_GAP_MIN: Kind = integer(0, 2880);
 
 #[rustfmt::skip] // a table reads as a table
 const KEYS: &[Key] = &[

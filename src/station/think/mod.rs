@@ -233,7 +233,10 @@ impl Think {
             self.plan.retain(|planned| planned.choice.track.path != track.path);
             self.deps.library.rescan_now();
         } else if error.is_the_files_fault() {
-            self.deps.memory.quarantine(track, &error.to_string(), clock::unix_ms());
+            let why = error.to_string();
+            // The file is named by whoever says this.
+            let name = format!("{}: ", track.path.display());
+            self.deps.memory.quarantine(track, why.strip_prefix(&name).unwrap_or(&why), clock::unix_ms());
             self.playable = None;
             self.plan.retain(|planned| planned.choice.track.path != track.path);
         }
