@@ -124,6 +124,8 @@ fn st3_a_music_folder_that_is_pulled_puts_no_file_in_quarantine() {
     let sink = PcmSink::start(&dir.join("pcm.sock"));
     let tower = FakeTower::start(&sink, 0);
     let mut station = StationSetup::default().music(&music).start(&sink.path, &tower.url);
+    // Files just written wait for the next look.
+    station.wait_for_log("library: 40 tracks", Duration::from_secs(60));
     station.wait_for_log("segment started", Duration::from_secs(60));
     let pulled = dir.join("pulled");
     fs::rename(&music, &pulled).expect("renamed");
