@@ -190,6 +190,14 @@ pub const THINK_INBOX_MAX: usize = 256;
 pub const MEASURE_IDLE_MS_MAX: u64 = 3000;
 /// Before the segment on air ends, what follows is opened, measured or not.
 pub const OPEN_AHEAD_MS: u64 = 6000;
+/// Segments in a row without sound after which the station rests between attempts.
+pub const FRUITLESS_MAX: u32 = 8;
+/// It rests this long first, then twice as long each time…
+pub const FRUITLESS_REST_MS: u64 = 5000;
+/// … up to this.
+pub const FRUITLESS_REST_MS_MAX: u64 = 60_000;
+/// What is decided and not yet opened; more is not taken by hand.
+pub const PLANNED_MAX: usize = 100;
 /// Station events that wait for the tower; the newest goes.
 pub const STATION_EVENTS_MAX: usize = 64;
 /// Segments that stand opened behind the one on air; each costs a process.

@@ -4,10 +4,18 @@
 //! release inside the guarded calls aborts the test.
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
-use retrowaves::station::sound::{
-    chain::SoundChain,
-    measure::Meter,
-    mix::{Crossfade, Fade, amplify, to_f32, to_i16},
+use retrowaves::{
+    decoder::Decoded,
+    frame::{STATION_FRAME_BYTES, StationFrame},
+    station::{
+        deck::{Cues, Deck, Fill, Segment, Source},
+        sound::{
+            chain::SoundChain,
+            measure::Meter,
+            mix::{Crossfade, Fade, amplify, to_f32, to_i16},
+        },
+        track::TrackKind,
+    },
 };
 
 #[global_allocator]
@@ -54,4 +62,44 @@ fn a_meter_takes_no_memory_while_it_listens() {
         }
     });
     assert_eq!(meter.finish().samples, 40 * 48_000);
+}
+
+/// The same frame for ever.
+struct Endless(StationFrame);
+
+impl Source for Endless {
+    fn try_frame(&mut self) -> Decoded {
+        Decoded::Frame(self.0)
+    }
+}
+
+fn song(id: u64, fallen: u64) -> Segment {
+    let bytes: Vec<u8> = sound(2048).iter().flat_map(|value| value.to_le_bytes()).collect();
+    let source = Box::new(Endless(StationFrame::from_le_bytes(&bytes)));
+    let cues = Some(Cues { begin: 1000, fallen, end: fallen + 100_000 });
+    Segment { id, kind: TrackKind::Song, source, gain: 2.0, cues }
+}
+
+/// A song that plays, and one that comes in over it; only what is told of it allocates.
+#[test]
+fn st1_no_block_allocates_while_a_deck_plays() {
+    let mut deck = Deck::new(SoundChain::new(true, -1.0), 480_000);
+    deck.push(song(1, 200_000));
+    deck.push(song(2, 1_000_000));
+    let mut bytes = [0; STATION_FRAME_BYTES];
+    let mut heard = 0u64;
+    let mut play = |deck: &mut Deck, blocks: usize| {
+        for _ in 0..blocks {
+            assert_eq!(deck.fill(), Fill::Whole);
+            deck.take(&mut bytes);
+            heard += u64::from(bytes.iter().any(|byte| *byte != 0));
+        }
+    };
+    play(&mut deck, 1);
+    assert_no_alloc(|| play(&mut deck, 150));
+    // 199 000 samples are 194.3 blocks: the second song begins.
+    play(&mut deck, 50);
+    assert_eq!(deck.current_id(), Some(2));
+    assert_no_alloc(|| play(&mut deck, 40));
+    assert_eq!(heard, 241);
 }

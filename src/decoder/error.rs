@@ -76,7 +76,14 @@ impl DecodeError {
     /// stopped the decoder, nor a system without one.
     pub fn is_the_files_fault(&self) -> bool {
         match self {
-            Self::NotStarted { .. } | Self::Cancelled => false,
+            Self::NotStarted { .. } | Self::Pipe { .. } | Self::Cancelled => false,
+            // A disk that has gone comes back, with all its files.
+            Self::Unreadable { source, .. } => !matches!(
+                source.raw_os_error(),
+                Some(
+                    libc::ENOENT | libc::EIO | libc::ESTALE | libc::ENODEV | libc::EMFILE | libc::ENFILE | libc::ENOMEM
+                )
+            ),
             // A crash is the file's fault; being ended by somebody is not.
             Self::Failed { status, .. } => {
                 !matches!(status.signal(), Some(libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP))

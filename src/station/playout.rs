@@ -52,8 +52,11 @@ pub enum Order {
     Queue(Box<Segment>),
     /// Give back what has not begun: answered with [`Report::Cleared`].
     Clear,
-    /// On to the next segment, if one is queued.
-    Skip,
+    /// On to the next segment, if it is this one that plays.
+    Skip {
+        /// Of the segment that is to end.
+        id: u64,
+    },
     /// Fade out, play the sign-off if there is one, and end.
     End {
         /// The sign-off.
@@ -117,6 +120,7 @@ pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
             counted: false,
             hurried: false,
             dry_since: None,
+            draining: false,
         };
         while playout.turn() {}
     })
@@ -138,6 +142,8 @@ struct Playout {
     hurried: bool,
     /// Since when a block has stood unfinished.
     dry_since: Option<u64>,
+    /// The last of the sound goes out behind a song that nothing follows.
+    draining: bool,
 }
 
 impl Playout {
@@ -153,18 +159,21 @@ impl Playout {
             return false;
         }
         match self.deps.deck.fill() {
-            Fill::Whole => self.hand_over(),
+            Fill::Whole => {
+                self.draining = false;
+                self.hand_over();
+            }
             Fill::Waiting => {
                 self.tell_events();
                 self.starve(now);
             }
-            Fill::Dry(0) if self.end_by_ns.is_some() => {
+            Fill::Dry(_) => {
                 self.tell_events();
-                return false;
-            }
-            Fill::Dry(filled) => {
-                self.tell_events();
-                self.dry(now, filled);
+                let holds_sound = self.deps.deck.holds_sound();
+                if self.end_by_ns.is_some() && !holds_sound {
+                    return false;
+                }
+                self.dry(now, holds_sound);
             }
         }
         true
@@ -188,7 +197,9 @@ impl Playout {
                 let cleared = self.deps.deck.clear();
                 (self.deps.reports)(Report::Cleared(cleared));
             }
-            Order::Skip => self.deps.deck.skip(SKIP_FADE_SAMPLES),
+            // Another one has begun meanwhile: what was wanted has happened.
+            Order::Skip { id } if self.deps.deck.current_id() != Some(id) => {}
+            Order::Skip { .. } => self.deps.deck.skip(SKIP_FADE_SAMPLES),
             Order::End { segment, within_ms } => {
                 self.deps.deck.clear();
                 self.deps.deck.skip(END_FADE_SAMPLES);
@@ -208,7 +219,8 @@ impl Playout {
         let (looks, filling) = self.deps.stats.link.tower_queue.last();
         if looks != self.seen_looks {
             (self.seen_looks, self.seen_ns) = (looks, now);
-            if self.dry_since.is_none() {
+            // What does not come from us says nothing about our pace.
+            if self.dry_since.is_none() && self.deps.stats.sink.connected.get() == 1 {
                 self.pace.observe(now, filling);
             }
         } else if now > self.seen_ns + STATION_UNOBSERVED_MS * 1_000_000 {
@@ -271,14 +283,18 @@ impl Playout {
         self.deps.stats.playout.position.set(self.deps.deck.position());
     }
 
-    /// Nothing follows. For a moment THINK may only be late; then the begun block is completed.
-    fn dry(&mut self, now: u64, filled: usize) {
+    /// Nothing follows. For a moment THINK may only be late; then the begun block is
+    /// completed, and one more if that did not bring out the last of the sound.
+    fn dry(&mut self, now: u64, holds_sound: bool) {
         let since = *self.dry_since.get_or_insert(now.max(self.pace.due_ns()));
-        if filled > 0 && (self.end_by_ns.is_some() || now > since + STATION_DRY_MS * 1_000_000) {
+        self.draining &= holds_sound;
+        let waited = self.draining || self.end_by_ns.is_some() || now > since + STATION_DRY_MS * 1_000_000;
+        if holds_sound && waited {
+            self.draining = true;
             self.deps.deck.pad();
-            return;
+            return self.hand_over();
         }
-        self.wait_ms(if filled > 0 { ASK_AGAIN_MS } else { IDLE_MS });
+        self.wait_ms(if holds_sound { ASK_AGAIN_MS } else { IDLE_MS });
     }
 
     /// Waits, but not longer than for the next order.

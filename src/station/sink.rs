@@ -20,6 +20,10 @@ use nix::{
 use super::stats::SinkStats;
 use crate::{frame::STATION_FRAME_BYTES, limits::TOWER_RETRY_MS};
 
+/// A connection that has taken this many is one; before, the tower may only turn
+/// it away: a quarter of a second.
+const TAKEN_IN_FRAMES: u64 = 12;
+
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -43,6 +47,8 @@ pub struct TowerSink {
     retry_at_ns: u64,
     /// Why the last attempt failed: said once, not five times a second.
     complaint: Option<Errno>,
+    /// The tower took the last connection and closed it at once, which was said.
+    turned_away: bool,
     stats: Arc<SinkStats>,
 }
 
@@ -56,6 +62,7 @@ impl TowerSink {
             connection_frames: 0,
             retry_at_ns: 0,
             complaint: None,
+            turned_away: false,
             stats,
         }
     }
@@ -68,7 +75,9 @@ impl TowerSink {
         self.retry_at_ns = now_ns + TOWER_RETRY_MS * 1_000_000;
         match open(&self.path) {
             Ok(stream) => {
-                log::info!("connected to the tower at {}", self.path.display());
+                if !self.turned_away {
+                    log::info!("connected to the tower at {}", self.path.display());
+                }
                 self.stream = Some(stream);
                 self.rest.clear();
                 (self.connection_frames, self.complaint) = (0, None);
@@ -99,6 +108,9 @@ impl TowerSink {
             Sent::Taken => {
                 self.connection_frames += 1;
                 self.stats.frames.add(1);
+                if self.connection_frames >= TAKEN_IN_FRAMES && std::mem::take(&mut self.turned_away) {
+                    log::info!("the tower at {} takes what it is sent", self.path.display());
+                }
             }
             Sent::Dropped | Sent::NoTower => self.stats.dropped.add(1),
         }
@@ -126,7 +138,15 @@ impl TowerSink {
     }
 
     fn lose(&mut self, errno: Errno) -> Sent {
-        log::warn!("the tower has gone ({}); playing on", io::Error::from(errno));
+        let why = io::Error::from(errno);
+        if self.connection_frames >= TAKEN_IN_FRAMES {
+            log::warn!("the tower has gone ({why}); playing on");
+        } else if !std::mem::replace(&mut self.turned_away, true) {
+            log::warn!(
+                "{}: the tower closes connections at once ({why}); playing on, trying again",
+                self.path.display()
+            );
+        }
         self.stream = None;
         self.stats.connected.set(0);
         Sent::NoTower

@@ -36,8 +36,8 @@ pub enum StationEvent {
     Playing {
         /// Which.
         track: Arc<Track>,
-        /// Station frames sent on this connection when it begins.
-        at_frame: u64,
+        /// Station frames sent on this connection when it begins; none: it plays.
+        at_frame: Option<u64>,
     },
 }
 
@@ -48,22 +48,32 @@ impl StationEvent {
         match self {
             Self::Startup => json!({"event_type": "station_startup", "timestamp": timestamp, "metadata": {}}),
             Self::Shutdown => json!({"event_type": "station_shutdown", "timestamp": timestamp, "metadata": {}}),
-            Self::Playing { track, at_frame } => json!({
-                "event_type": if track.kind == super::track::TrackKind::Song { "song_playing" } else { "segment_playing" },
-                "timestamp": timestamp,
-                "at_frame": at_frame,
-                "metadata": {
-                    "title": track.title,
-                    "artist": track.artist,
-                    "album": track.album,
-                    "year": track.year,
-                    "duration_sec": track.duration_ms.map(|ms| f64::from(ms) / 1000.0),
-                    "kind": track.kind,
-                },
-            }),
+            Self::Playing { track, at_frame } => {
+                let mut event = json!({
+                    "event_type": if track.kind == super::track::TrackKind::Song { "song_playing" } else { "segment_playing" },
+                    "timestamp": timestamp,
+                    "metadata": {
+                        "title": track.title,
+                        "artist": track.artist,
+                        "album": track.album,
+                        "year": track.year,
+                        "duration_sec": track.duration_ms.map(|ms| f64::from(ms) / 1000.0),
+                        "kind": track.kind,
+                    },
+                });
+                if let Some(at_frame) = at_frame {
+                    event["at_frame"] = json!(at_frame);
+                }
+                event
+            }
         }
     }
 }
+
+/// A wait that only an event ends.
+const FOREVER: Duration = Duration::from_secs(3600);
+/// What plays, and could not be told, is told again after this.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// The running threads of the link.
 #[derive(Debug)]
@@ -171,7 +181,16 @@ struct Teller {
 
 impl Teller {
     fn run(mut self, events: &Receiver<(SystemTime, StationEvent)>, stop: &AtomicBool) {
-        while let Ok((at, event)) = events.recv() {
+        // What plays, where the tower does not know it yet.
+        let mut owed = None;
+        loop {
+            let wait = if owed.is_some() { TELL_AGAIN } else { FOREVER };
+            let (at, event) = match (events.recv_timeout(wait), owed.take()) {
+                (Ok(told), _) => told,
+                (Err(RecvTimeoutError::Timeout), Some(owed)) => owed,
+                (Err(RecvTimeoutError::Timeout), None) => continue,
+                (Err(RecvTimeoutError::Disconnected), _) => return,
+            };
             // A station that ends tells that it does, and nothing that is past.
             if stop.load(SeqCst) && !matches!(event, StationEvent::Shutdown) {
                 continue;
@@ -180,6 +199,9 @@ impl Teller {
             match &outcome {
                 Ok(()) => self.stats.events_told.add(1),
                 Err(_) => self.stats.events_failed.add(1),
+            }
+            if let (Err(_), StationEvent::Playing { track, .. }) = (&outcome, event) {
+                owed = Some((at, StationEvent::Playing { track, at_frame: None }));
             }
             say_once(&mut self.failed, &self.url, outcome.err());
         }

@@ -8,12 +8,13 @@ pub mod protocol;
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
+    net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -112,24 +113,43 @@ fn serve(client: &UnixStream, desk: &Desk) -> io::Result<()> {
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let mut line = String::new();
     BufReader::new(client.take(STATION_REQUEST_BYTES_MAX as u64)).read_line(&mut line)?;
-    let reply = desk.answer(&line);
+    let (reply, unanswered) = desk.answer(&line);
     let mut client = client;
-    client.write_all(reply_to_line(&reply).as_bytes())
+    let written = client.write_all(reply_to_line(&reply).as_bytes());
+    // THINK has not looked at it yet. This client keeps its place until it has: so
+    // no more commands wait than there are places, and DO's reports find room.
+    drop(client.shutdown(Shutdown::Both));
+    drop(unanswered.map(|waiting| waiting.recv()));
+    written
 }
 
+/// The reply, and where THINK's would come if it is late.
+type Replied = (Result<Answer, String>, Option<Receiver<Result<Answer, String>>>);
+
 impl Desk {
-    fn answer(&self, line: &str) -> Result<Answer, String> {
-        let command = match Request::from_line(line)? {
+    fn answer(&self, line: &str) -> Replied {
+        let command = match self.command(line) {
+            Ok(command) => command,
+            Err(why) => return (Err(why), None),
+        };
+        let (sender, receiver) = sync_channel(1);
+        if self.think.try_send(Message::Command(command, sender)).is_err() {
+            return (Err("the station is too busy, or ending".into()), None);
+        }
+        match receiver.recv_timeout(ANSWER_TIMEOUT) {
+            Ok(answer) => (answer, None),
+            Err(_) => (Err("the station does not answer in time".into()), Some(receiver)),
+        }
+    }
+
+    fn command(&self, line: &str) -> Result<Command, String> {
+        Ok(match Request::from_line(line)? {
             Request::Now => Command::Now,
             Request::Skip => Command::Skip,
             Request::Next { file } => Command::Next(self.track(&file.0)?),
             Request::History { count } => Command::History(count),
             Request::Scan => Command::Scan,
-        };
-        let (sender, receiver) = sync_channel(1);
-        let taken = self.think.try_send(Message::Command(command, sender));
-        taken.map_err(|_| "the station is too busy, or ending".to_owned())?;
-        receiver.recv_timeout(ANSWER_TIMEOUT).map_err(|_| "the station does not answer in time".to_owned())?
+        })
     }
 
     /// Of the library, or any other file that can be read.

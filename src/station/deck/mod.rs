@@ -82,7 +82,8 @@ pub enum Outcome {
 /// What DO tells THINK.
 #[derive(Debug)]
 pub enum DeckEvent {
-    /// Its first sample is in the block that is being filled.
+    /// Its first sample is in the block that is being filled. What never has a
+    /// sample never starts; it only ends.
     Started {
         /// Which segment.
         id: u64,
@@ -218,6 +219,8 @@ pub struct Deck {
     tail: ([f32; CHANNELS], usize),
     /// The last pair that was played of `current`.
     last: [f32; CHANNELS],
+    /// Samples of silence since the last sound: what the chain still holds back.
+    silent: usize,
     events: VecDeque<DeckEvent>,
 }
 
@@ -234,6 +237,7 @@ impl Deck {
             overlap_max,
             tail: ([0.0; CHANNELS], 0),
             last: [0.0; CHANNELS],
+            silent: usize::MAX,
             events: VecDeque::new(),
         }
     }
@@ -263,16 +267,30 @@ impl Deck {
         self.current.is_none() && self.leaving.is_none() && self.queue.is_empty()
     }
 
+    /// The segment that plays, or is the next to play.
+    pub fn current_id(&self) -> Option<u64> {
+        self.current.as_ref().map(|playing| playing.segment.id)
+    }
+
+    /// Some sound has not come out yet: the block is begun, or the chain or a way to
+    /// zero holds the last of it.
+    pub fn holds_sound(&self) -> bool {
+        self.filled > 0 || self.tail.1 > 0 || self.silent < self.chain.delay_samples()
+    }
+
     /// On to the next segment, while the current one fades out over `fade_samples`.
     pub fn skip(&mut self, fade_samples: u64) {
-        if let Some(playing) = self.current.take() {
-            self.leave(playing, fade_samples, true);
+        match self.current.take() {
+            Some(playing) if playing.played > 0 => self.leave(playing, fade_samples, true),
+            // Nobody has heard it.
+            Some(playing) => self.events.push_back(playing.ended(Outcome::Skipped)),
+            None => {}
         }
     }
 
     /// Gives up what keeps the block waiting, if there is something to go on with.
     pub fn abandon(&mut self) -> bool {
-        if let Some(leaving) = self.leaving.take() {
+        if let Some(leaving) = self.leaving.take_if(|leaving| matches!(leaving.playing.ready(), Ready::NotYet)) {
             self.break_off();
             self.tell_end(leaving);
             return true;
@@ -281,7 +299,9 @@ impl Deck {
             return false;
         }
         if let Some(playing) = self.current.take() {
-            self.break_off();
+            if playing.played > 0 {
+                self.break_off();
+            }
             self.events.push_back(playing.ended(Outcome::Starved));
         }
         true
@@ -305,9 +325,7 @@ impl Deck {
     pub fn fill(&mut self) -> Fill {
         while self.filled < STATION_FRAME_SAMPLES {
             self.begin_overlap();
-            if self.current.is_none() {
-                self.begin_next();
-            }
+            self.begin_next();
             let Some(samples) = self.samples_now() else {
                 return Fill::Waiting;
             };
@@ -322,7 +340,10 @@ impl Deck {
 
     /// The rest of the block becomes silence: nothing follows.
     pub fn pad(&mut self) {
-        self.end_tail(STATION_FRAME_SAMPLES - self.filled);
+        let samples = STATION_FRAME_SAMPLES - self.filled;
+        let sound = self.tail.1.min(samples);
+        self.end_tail(samples);
+        self.silent = (samples - sound).saturating_add(if sound > 0 { 0 } else { self.silent });
         self.filled = STATION_FRAME_SAMPLES;
     }
 
@@ -339,9 +360,8 @@ impl Deck {
     }
 
     fn begin_next(&mut self) {
-        if let Some(playing) = self.queue.pop_front() {
-            self.events.push_back(DeckEvent::Started { id: playing.segment.id });
-            self.current = Some(playing);
+        if self.current.is_none() {
+            self.current = self.queue.pop_front();
         }
     }
 
@@ -398,6 +418,9 @@ impl Deck {
     fn mix(&mut self, samples: usize) {
         let out = &mut self.block[self.filled * CHANNELS..(self.filled + samples) * CHANNELS];
         if let Some(current) = &mut self.current {
+            if current.played == 0 {
+                self.events.push_back(DeckEvent::Started { id: current.segment.id });
+            }
             self.last = current.add_to(out, |_| 1.0);
         }
         if let Some(leaving) = &mut self.leaving {
@@ -409,6 +432,7 @@ impl Deck {
             }
         }
         self.end_tail(samples);
+        self.silent = 0;
         self.filled += samples;
     }
 
@@ -434,7 +458,7 @@ impl Deck {
             return;
         };
         let outcome = playing.over.take().unwrap_or(Outcome::Finished);
-        if matches!(outcome, Outcome::Failed(_)) {
+        if matches!(outcome, Outcome::Failed(_)) && playing.played > 0 {
             self.break_off();
         }
         self.events.push_back(playing.ended(outcome));

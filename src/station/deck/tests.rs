@@ -99,7 +99,8 @@ fn st1_what_begins_and_ends_is_told_in_order() {
     deck.push(segment(8, VecDeque::new()));
     deck.push(segment(9, frames(&ramp(0, 10))));
     played(&mut deck);
-    let expected = ["7 starts", "7 Finished 1500", "8 starts", "8 Finished 0", "9 starts", "9 Finished 10"];
+    // What has no sound was never on air.
+    let expected = ["7 starts", "7 Finished 1500", "8 Finished 0", "9 starts", "9 Finished 10"];
     assert_eq!(outcomes(&mut deck), expected);
 }
 
@@ -141,6 +142,58 @@ fn fd2_1_a_decoder_that_gives_nothing_is_given_up_for_the_next() {
     assert!(deck.abandon());
     assert_eq!(deck.fill(), Fill::Whole);
     assert_eq!(outcomes(&mut deck), ["1 starts", "1 Starved 1034", "2 starts"]);
+}
+
+#[test]
+fn fd2_1_of_two_the_one_that_gives_nothing_is_given_up() {
+    let mut deck = deck();
+    let mut take = [0; STATION_FRAME_BYTES];
+    deck.push(segment(1, frames(&vec![10_000; 2 * 48_000])));
+    deck.push(segment(2, (0..100).map(|_| Decoded::NotYet).collect()));
+    deck.push(segment(3, frames(&vec![10_000; 2 * 48_000])));
+    assert_eq!(deck.fill(), Fill::Whole);
+    deck.take(&mut take);
+    deck.skip(SKIP_FADE_SAMPLES);
+    assert_eq!(deck.fill(), Fill::Waiting);
+    assert!(deck.abandon());
+    assert_eq!(deck.fill(), Fill::Whole);
+    assert_eq!(outcomes(&mut deck), ["1 starts", "2 Starved 0", "3 starts"]);
+    // One that nobody has heard is skipped at once.
+    let mut deck = super::tests::deck();
+    deck.push(segment(1, [Decoded::NotYet, Decoded::NotYet].into()));
+    deck.push(segment(2, frames(&vec![10_000; 2048])));
+    assert_eq!(deck.fill(), Fill::Waiting);
+    assert_eq!(deck.current_id(), Some(1));
+    deck.skip(SKIP_FADE_SAMPLES);
+    assert!(played(&mut deck) == vec![10_000; 2048]);
+    assert_eq!(outcomes(&mut deck), ["1 Skipped 0", "2 starts", "2 Finished 1024"]);
+}
+
+/// The limiter is 240 samples late, and a way to zero may be begun: both come out.
+#[test]
+fn the_last_of_the_sound_comes_out_when_nothing_follows() {
+    for samples in [1, 700, 784, 785, 1023, 1024] {
+        for fails in [false, true] {
+            let mut deck = Deck::new(SoundChain::new(true, -1.0), 0);
+            let mut said = frames(&vec![10_000; samples * 2]);
+            if fails {
+                said.push_back(Decoded::Failed(Arc::new(DecodeError::Empty("song".into()))));
+            }
+            assert!(!deck.holds_sound());
+            deck.push(segment(1, said));
+            let (mut heard, mut bytes) = (Vec::new(), [0; STATION_FRAME_BYTES]);
+            while deck.fill() == Fill::Whole || deck.holds_sound() {
+                if deck.fill() != Fill::Whole {
+                    deck.pad();
+                }
+                deck.take(&mut bytes);
+                heard.extend(bytes.chunks_exact(4).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+            }
+            let sounding = heard.iter().filter(|value| **value != 0).count();
+            assert_eq!(sounding, samples + if fails { TAIL_SAMPLES } else { 0 }, "{samples} samples, fails: {fails}");
+            assert!(heard.len() <= samples + 240 + TAIL_SAMPLES + 1024, "and no more");
+        }
+    }
 }
 
 fn cued(id: u64, kind: TrackKind, values: &[i16], cues: Cues) -> Segment {

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{Opened, Planned, Think};
 use crate::{
     frame::SAMPLE_RATE_HZ,
+    limits::PLANNED_MAX,
     station::{
         control::protocol::{Answer, FileName, HistoryEntry, LibraryNow, NextUp, Now, PlayState, TowerNow},
         history::Play,
@@ -51,15 +52,15 @@ impl Think {
         if self.ending {
             return Err("the station is signing off".into());
         }
-        if self.playing.is_empty() {
+        let Some(id) = self.on_air().map(|opened| opened.id) else {
             return Err("nothing plays that could be skipped".into());
-        }
-        if self.queued.is_empty() {
-            // As soon as there is something to skip to.
-            self.skip_wanted = true;
+        };
+        log::info!("skipped by hand");
+        if self.queued.is_empty() || !self.asked.is_empty() {
+            // What is queued is being taken back: as soon as there is something to skip to.
+            self.skip_wanted = Some(id);
         } else {
-            log::info!("skipped by hand");
-            self.order(Order::Skip);
+            self.order(Order::Skip { id });
         }
         Ok(Answer::Skip)
     }
@@ -68,6 +69,9 @@ impl Think {
     fn ask_for(&mut self, track: &Arc<Track>) -> Result<Answer, String> {
         if self.ending {
             return Err("the station is signing off".into());
+        }
+        if self.plan.len() + self.asked.len() >= PLANNED_MAX {
+            return Err(format!("{PLANNED_MAX} tracks wait already; let some of them play first"));
         }
         log::info!("asked for by hand: {}", track.path.display());
         let catalogue = self.playable();
@@ -127,6 +131,9 @@ impl Think {
     }
 
     fn next_up(&self) -> Option<NextUp> {
+        if self.ending {
+            return None;
+        }
         let queued = self.queued.front().map(|Opened { choice, .. }| choice);
         let choice = queued.or_else(|| self.plan.front().map(|planned| &planned.choice))?;
         Some(NextUp {

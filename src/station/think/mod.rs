@@ -4,6 +4,7 @@
 //! hands finished segments to DO. None of it is on the audio path: when THINK is
 //! late DO has the next segment already, and the tower has a second of sound.
 
+mod brake;
 mod commands;
 mod opening;
 
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use brake::Brake;
 pub use commands::Command;
 
 use super::{
@@ -37,10 +39,10 @@ use crate::{config::StationConfig, decoder::DecodeError, frame::SAMPLE_RATE_HZ, 
 
 /// THINK looks up this often without being told anything.
 const LOOK_UP_MS: u64 = 250;
-/// Where FFmpeg cannot be started, that is tried again after this.
-const NO_DECODER_REST_MS: u64 = 5000;
 /// After a file that was not there any more, the library has this long to notice.
 const VANISHED_REST_MS: u64 = 1000;
+/// A segment shorter than this is not what anybody listens for: 100 ms.
+const FRUITLESS_SAMPLES: u64 = SAMPLE_RATE_HZ as u64 / 10;
 
 /// What THINK is told.
 pub enum Message {
@@ -83,27 +85,31 @@ struct Planned {
     choice: Choice,
     /// Since when it could be with DO, but for its measurement.
     waits_since_ms: Option<u64>,
+    /// It was tried, and that failed for no fault of the file's.
+    unmeasurable: bool,
 }
 
 impl Planned {
     fn new(choice: Choice) -> Self {
-        Self { choice, waits_since_ms: None }
+        Self { choice, waits_since_ms: None, unmeasurable: false }
     }
+}
+
+/// All there is, and what of it can be played.
+struct Playable {
+    of: Arc<Catalogue>,
+    catalogue: Arc<Catalogue>,
+    until_ms: u64,
 }
 
 /// With DO: waiting, or on air.
 struct Opened {
     id: u64,
     choice: Choice,
-    /// How long it will be, as far as anybody knows.
+    /// How long it is, as far as anybody knows.
     length_ms: Option<u64>,
-}
-
-/// A catalogue without what is in quarantine.
-struct Playable {
-    of: Arc<Catalogue>,
-    playable: Arc<Catalogue>,
-    made_ms: u64,
+    /// How long it is on air before the next one can begin, where that was measured.
+    plays_ms: Option<u64>,
 }
 
 /// The thinking thread's state.
@@ -119,14 +125,17 @@ pub struct Think {
     next_id: u64,
     /// What was asked for waits for DO's answer to `Clear`, each for its own.
     asked: Vec<Vec<Choice>>,
-    /// A skip waits for a segment to skip to.
-    skip_wanted: bool,
+    /// This one is to be skipped as soon as there is something to skip to.
+    skip_wanted: Option<u64>,
     measuring: Option<PathBuf>,
     /// The library's catalogue, and the same without what is in quarantine.
-    /// Made anew when one of the two changes, and now and then for a quarantine that ends.
     playable: Option<Playable>,
-    /// Where FFmpeg cannot be started, or files have just vanished, nothing is opened before.
-    no_decoder_until_ms: u64,
+    /// What brings no sound is tried less often.
+    brake: Brake,
+    /// A file has just vanished: nothing is opened before.
+    vanished_until_ms: u64,
+    /// That FFmpeg cannot be started was said.
+    said_no_decoder: bool,
     signed_on: bool,
     ending: bool,
 }
@@ -143,10 +152,12 @@ impl Think {
             began_ms: now_ms(),
             next_id: 1,
             asked: Vec::new(),
-            skip_wanted: false,
+            skip_wanted: None,
             measuring: None,
             playable: None,
-            no_decoder_until_ms: 0,
+            brake: Brake::default(),
+            vanished_until_ms: 0,
+            said_no_decoder: false,
             signed_on: false,
             ending: false,
         }
@@ -190,24 +201,32 @@ impl Think {
 
     /// ST1: on start the station announces, and thinks of what is next.
     fn started(&mut self, id: u64, at_frame: u64) {
-        let Some(opened) = self.queued.pop_front() else {
+        let Some(at) = self.queued.iter().position(|opened| opened.id == id) else {
             return;
         };
-        debug_assert_eq!(opened.id, id, "segments begin in the order in which they were queued");
+        // In the order in which they were queued: those before it were taken from DO.
+        let Some(opened) = self.queued.drain(..=at).next_back() else {
+            return;
+        };
         let Choice { track, reason } = &opened.choice;
         log::info!("segment started: {} ({reason})", track.name());
         self.deps.memory.played(Play::of(track, clock::unix_ms()));
-        self.deps.announcer.announce(StationEvent::Playing { track: track.clone(), at_frame });
+        self.deps.announcer.announce(StationEvent::Playing { track: track.clone(), at_frame: Some(at_frame) });
         self.began_ms = now_ms();
         self.playing.push(opened);
     }
 
     fn ended(&mut self, id: u64, outcome: &Outcome, samples: u64) {
         let sec = samples / u64::from(SAMPLE_RATE_HZ);
-        let Some(at) = self.playing.iter().position(|opened| opened.id == id) else {
+        let Some(track) = self.take_ended(id) else {
             return;
         };
-        let track = self.playing.remove(at).choice.track;
+        if samples >= FRUITLESS_SAMPLES {
+            self.brake.release();
+            self.said_no_decoder = false;
+        } else if !matches!(outcome, Outcome::Skipped) {
+            self.brake.press(now_ms());
+        }
         match outcome {
             Outcome::Finished => log::debug!("segment finished after {sec} s: {}", track.name()),
             Outcome::Skipped => log::info!("segment skipped after {sec} s: {}", track.name()),
@@ -215,21 +234,35 @@ impl Think {
                 log::warn!("segment given up after {sec} s, its decoder gave nothing: {}", track.path.display());
             }
             Outcome::Failed(error) => {
-                log::warn!("segment failed after {sec} s: {error}");
+                if !matches!(**error, DecodeError::NotStarted { .. }) {
+                    log::warn!("segment failed after {sec} s: {error}");
+                }
                 self.blame(&track, error);
             }
         }
+    }
+
+    /// On air, or waiting: what fails before its first sample never began.
+    fn take_ended(&mut self, id: u64) -> Option<Arc<Track>> {
+        let ended = match self.playing.iter().position(|opened| opened.id == id) {
+            Some(at) => self.playing.remove(at),
+            None => self.queued.remove(self.queued.iter().position(|opened| opened.id == id)?)?,
+        };
+        Some(ended.choice.track)
     }
 
     /// A file that cannot be played is not tried again; one whose decoder was
     /// killed, or could not be started, has done nothing wrong.
     fn blame(&mut self, track: &Track, error: &DecodeError) {
         if matches!(error, DecodeError::NotStarted { .. }) {
-            self.no_decoder_until_ms = now_ms() + NO_DECODER_REST_MS;
+            self.brake.pull(now_ms());
+            if !std::mem::replace(&mut self.said_no_decoder, true) {
+                log::error!("nothing can be played: {error}; trying again now and then");
+            }
         } else if error.is_the_files_fault() && std::fs::metadata(&track.path).is_err() {
             // Removed, or on a stick that was pulled: that is for the library to see, or
             // everything on the stick would be in quarantine before it does.
-            self.no_decoder_until_ms = now_ms() + VANISHED_REST_MS;
+            self.vanished_until_ms = now_ms() + VANISHED_REST_MS;
             self.plan.retain(|planned| planned.choice.track.path != track.path);
             self.deps.library.rescan_now();
         } else if error.is_the_files_fault() {
@@ -246,7 +279,7 @@ impl Think {
     fn announce_again(&mut self) {
         if let Some(opened) = self.playing.last() {
             let track = opened.choice.track.clone();
-            self.deps.announcer.announce(StationEvent::Playing { track, at_frame: 0 });
+            self.deps.announcer.announce(StationEvent::Playing { track, at_frame: Some(0) });
         }
     }
 

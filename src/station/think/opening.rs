@@ -3,7 +3,7 @@
 
 use super::{Message, Opened, Planned, Playable, Think};
 use crate::{
-    decoder::FfmpegDecoder,
+    decoder::{DecodeError, FfmpegDecoder},
     frame::SAMPLE_RATE_HZ,
     limits::{MEASURE_IDLE_MS_MAX, OPEN_AHEAD_MS, SEGMENTS_OPENED_MAX},
     station::{
@@ -19,8 +19,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A quarantine that has ended is noticed within this.
-const PLAYABLE_MS_MAX: u64 = 600_000;
+/// Quarantines that have ended are looked for this often.
+const QUARANTINE_LOOK_MS: u64 = 60_000;
 
 impl Think {
     /// The sign-on, once there is a library to take it from.
@@ -37,7 +37,7 @@ impl Think {
     /// Decides when all that was decided has begun, and opens what is next.
     pub(super) fn top_up(&mut self) {
         let now = now_ms();
-        if now < self.no_decoder_until_ms || !self.asked.is_empty() {
+        if self.brake.rests(now) || now < self.vanished_until_ms || !self.asked.is_empty() {
             return;
         }
         self.sign_on();
@@ -48,14 +48,16 @@ impl Think {
             let Some(planned) = self.plan.front() else { return };
             let track = planned.choice.track.clone();
             let measured = self.deps.memory.measured(&track);
-            if measured.is_none() && !self.is_urgent(now) {
+            if measured.is_none() && !planned.unmeasurable && !self.is_urgent(now) {
                 if let Some(first) = self.plan.front_mut() {
                     first.waits_since_ms.get_or_insert(now);
                 }
                 return self.have_measured(&track);
             }
             let Some(planned) = self.plan.pop_front() else { return };
-            self.open(planned.choice, measured);
+            if !self.open(planned.choice, measured) {
+                return;
+            }
         }
     }
 
@@ -66,14 +68,15 @@ impl Think {
         self.plan.extend(choices.into_iter().map(Planned::new));
     }
 
-    /// The catalogue without what is in quarantine.
+    /// The catalogue without what is in quarantine. Made anew when one of the two
+    /// changes, and now and then: a quarantine ends.
     pub(super) fn playable(&mut self) -> Arc<Catalogue> {
-        let (all, now_monotonic_ms) = (self.deps.library.catalogue(), now_ms());
-        if let Some(known) = &self.playable
-            && Arc::ptr_eq(&known.of, &all)
-            && now_monotonic_ms < known.made_ms + PLAYABLE_MS_MAX
+        let all = self.deps.library.catalogue();
+        if let Some(playable) = &self.playable
+            && Arc::ptr_eq(&playable.of, &all)
+            && now_ms() < playable.until_ms
         {
-            return known.playable.clone();
+            return playable.catalogue.clone();
         }
         let (memory, now) = (&self.deps.memory, clock::unix_ms());
         let is_good = |track: &&Arc<Track>| !memory.is_bad(&track.path, track.stamp, now);
@@ -83,14 +86,18 @@ impl Think {
             let tracks = all.tracks.iter().filter(is_good).cloned().collect();
             Arc::new(Catalogue { tracks, folders: all.folders.clone() })
         };
-        self.playable = Some(Playable { of: all, playable: playable.clone(), made_ms: now_monotonic_ms });
+        let until_ms = now_ms() + QUARANTINE_LOOK_MS;
+        self.playable = Some(Playable { of: all, catalogue: playable.clone(), until_ms });
         playable
     }
 
     /// What DO has, it has for so long.
     fn left_ms(&self) -> u64 {
         let length = |opened: &Opened| {
-            opened.length_ms.unwrap_or_else(|| u64::try_from(length_ms(&opened.choice.track)).unwrap_or(0))
+            opened
+                .plays_ms
+                .or(opened.length_ms)
+                .unwrap_or_else(|| u64::try_from(length_ms(&opened.choice.track)).unwrap_or(0))
         };
         let played = now_ms().saturating_sub(self.began_ms);
         let on_air = self.on_air().map_or(0, |opened| length(opened).saturating_sub(played));
@@ -103,7 +110,7 @@ impl Think {
             let since = self.plan.front().and_then(|planned| planned.waits_since_ms);
             return since.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
         }
-        self.skip_wanted || (self.queued.is_empty() && self.left_ms() < OPEN_AHEAD_MS)
+        self.skip_wanted.is_some() || (self.queued.is_empty() && self.left_ms() < OPEN_AHEAD_MS)
     }
 
     fn have_measured(&mut self, track: &Arc<Track>) {
@@ -117,7 +124,10 @@ impl Think {
         };
         match self.deps.measurer.start(track.clone(), done) {
             Ok(()) => self.measuring = Some(track.path.clone()),
-            Err(error) => log::warn!("{}: cannot be measured: {error}", track.path.display()),
+            Err(error) => {
+                log::warn!("{}: cannot be measured: {error}", track.path.display());
+                self.brake.pull(now_ms());
+            }
         }
     }
 
@@ -128,23 +138,32 @@ impl Think {
                 log::debug!("measured: {}: {measured:?}", measuring.track.path.display());
                 self.deps.memory.remember(&measuring.track, measured);
             }
-            Some(Err(error)) => self.blame(&measuring.track, &error),
+            Some(Err(error)) => {
+                self.blame(&measuring.track, &error);
+                let others = self.plan.iter_mut().filter(|planned| planned.choice.track.path == measuring.track.path);
+                others.for_each(|planned| planned.unmeasurable = !matches!(*error, DecodeError::NotStarted { .. }));
+            }
             None => {}
         }
     }
 
-    /// Opens a decoder and hands the segment over.
-    fn open(&mut self, choice: Choice, measured: Option<Measured>) {
+    /// Opens a decoder and hands the segment over. False: there is nothing to open
+    /// it with, now.
+    fn open(&mut self, choice: Choice, measured: Option<Measured>) -> bool {
         let Some(segment) = self.segment(&choice, measured) else {
-            return;
+            self.plan.push_front(Planned::new(choice));
+            self.brake.pull(now_ms());
+            return false;
         };
-        let known = measured.map(|measured| measured.samples * 1000 / u64::from(SAMPLE_RATE_HZ));
-        let length_ms = known.or(choice.track.duration_ms.map(u64::from));
-        self.queued.push_back(Opened { id: segment.id, choice, length_ms });
+        let ms = |samples: u64| samples * 1000 / u64::from(SAMPLE_RATE_HZ);
+        let length_ms = measured.map(|measured| ms(measured.samples)).or(choice.track.duration_ms.map(u64::from));
+        let plays_ms = segment.cues.map(|cues| ms(cues.fallen.saturating_sub(cues.begin)));
+        self.queued.push_back(Opened { id: segment.id, choice, length_ms, plays_ms });
         self.order(Order::Queue(Box::new(segment)));
-        if std::mem::take(&mut self.skip_wanted) {
-            self.order(Order::Skip);
+        if let Some(id) = self.skip_wanted.take() {
+            self.order(Order::Skip { id });
         }
+        true
     }
 
     fn segment(&mut self, choice: &Choice, measured: Option<Measured>) -> Option<Segment> {
@@ -168,7 +187,7 @@ impl Think {
             kind: track.kind,
             source: Box::new(decoder),
             gain: if playout.level { gain::gain(loudness, playout.target_lufs) } else { 1.0 },
-            cues: measured.filter(|_| playout.crossfade).map(cues),
+            cues: measured.filter(|_| playout.crossfade).and_then(cues),
         })
     }
 
@@ -188,9 +207,9 @@ impl Think {
             let measured = self.deps.memory.measured(&choice.track);
             self.segment(choice, measured)
         });
-        self.queued.clear();
+        // DO takes back what it has not begun; something may have begun just now.
         if let (Some(choice), Some(segment)) = (choice, &segment) {
-            self.queued.push_back(Opened { id: segment.id, choice, length_ms: None });
+            self.queued.push_back(Opened { id: segment.id, choice, length_ms: None, plays_ms: None });
         }
         let fade_ms = END_FADE_SAMPLES * 1000 / u64::from(SAMPLE_RATE_HZ);
         let segment = segment.map(Box::new);
@@ -198,6 +217,8 @@ impl Think {
     }
 }
 
-fn cues(measured: Measured) -> Cues {
-    Cues { begin: measured.cue_in, fallen: measured.cue_out, end: measured.end }
+/// None where there is nothing but silence: that takes its time like any other sound.
+fn cues(measured: Measured) -> Option<Cues> {
+    let cues = Cues { begin: measured.cue_in, fallen: measured.cue_out, end: measured.end };
+    (cues.begin < cues.end).then_some(cues)
 }
