@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
-	@echo "make test   checks everything that fits in a few minutes"
+	@echo "make test   checks everything, but for the long runs"
 	@echo "make soak | bench | fuzz | clean: see README.md"
 
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
@@ -28,8 +28,10 @@ run: export RUN_STATION_ARGS := $(STATION_ARGS)
 run: export MUSIC := $(MUSIC)
 run: export DEMO := $(DEMO)
 run:
+	@folder=$${MUSIC/#\~\//$$HOME/}; [ -z "$$folder" ] || [ -d "$$folder" ] || \
+		{ echo "run: $$folder: no folder of music is there" >&2; exit 2; }
 	@scripts/setup.sh run
-	cargo build --release --locked --quiet --bins
+	cargo build --release --locked --bins
 	@[ -n "$$MUSIC" ] || scripts/demo.sh "$$DEMO"
 	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 

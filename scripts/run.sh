@@ -32,6 +32,8 @@ if command -v setpriv >/dev/null 2>&1; then guard=(setpriv --pdeathsig TERM --);
 
 alive() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
 
+hint() { printf '  %-34s  %s\n' "$1" "$2"; }
+
 # First time: in order. Second time: at once.
 # shellcheck disable=SC2317 # the trap calls it
 stop() {
@@ -84,14 +86,16 @@ if [ -n "$url" ] && [ "$asked" = 0 ]; then
 		${guard[@]+"${guard[@]}"} "$bin/station" run --music "$music" --set 'log.file={runtime}/station.log' \
 		${station_args[@]+"${station_args[@]}"} 4<&- &
 	station=$!
+	# From here on bash would only tell, with all of a command line, which child was killed.
+	exec 2>/dev/null
 	cat <<-TEXT
 
 		Try this, in another window:
-		  mpv $url                 or a browser, VLC, a kitchen radio
-		  $bin/station now         what is playing (your player shows the title, too)
-		  $bin/station skip        the next song, please
-		  $bin/tower status        is all well?
-		  kill $station            ends the station: after its sign-off and five seconds the fallback is heard
+		$(hint "mpv $url" "or a browser, VLC, a kitchen radio")
+		$(hint "$bin/station now" "what is playing")
+		$(hint "$bin/station skip" "the next song, please")
+		$(hint "$bin/tower status" "is all well?")
+		$(hint "kill $station" "ends the station: after its sign-off and five seconds the fallback is heard")
 		Ctrl-C here stops both.
 
 	TEXT

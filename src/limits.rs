@@ -168,6 +168,8 @@ pub const STATION_CATCH_UP_SPACING_MS: u64 = 2;
 /// A decoder that is this late is given up for the next segment: before the
 /// tower's queue is empty.
 pub const STATION_STARVED_MS: u64 = 800;
+/// The same at the start and after a pause, when there is no queue to be emptied.
+pub const STATION_STARVED_FIRST_MS: u64 = 4000;
 /// A begun block waits this long for a segment that follows before silence completes it.
 pub const STATION_DRY_MS: u64 = 400;
 /// The tower's queue not seen for this long: on with what was learned of its clock.

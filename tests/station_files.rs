@@ -111,3 +111,35 @@ fn fd1_4_st3_every_file_is_played_or_put_aside_with_one_line() {
     station.end(Signal::SIGKILL);
     fs::remove_dir_all(&dir).expect("removed");
 }
+
+/// A stick that is pulled takes its songs along and not their good name.
+#[test]
+fn st3_a_music_folder_that_is_pulled_puts_no_file_in_quarantine() {
+    let dir = temp_dir();
+    let music = dir.join("music");
+    fs::create_dir(&music).expect("folder");
+    for number in 0..40 {
+        write_wav(&music.join(format!("song {number}.wav")), 48_000, &continuous(96_000));
+    }
+    let sink = PcmSink::start(&dir.join("pcm.sock"));
+    let tower = FakeTower::start(&sink, 0);
+    let mut station = StationSetup::default().music(&music).start(&sink.path, &tower.url);
+    // Files just written wait for the next look.
+    station.wait_for_log("library: 40 tracks", Duration::from_secs(60));
+    station.wait_for_log("segment started", Duration::from_secs(60));
+    let pulled = dir.join("pulled");
+    fs::rename(&music, &pulled).expect("renamed");
+    station.wait_for_log("its 40 tracks leave until it is back", Duration::from_secs(60));
+    std::thread::sleep(Duration::from_secs(3));
+    let events = tower.events().len();
+    fs::rename(&pulled, &music).expect("renamed");
+    let start = Instant::now();
+    while tower.events().len() <= events {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not play again\n{}", station.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(station.lines_with(&["quarantined"]), Vec::<String>::new());
+    assert!(station.lives(), "{}", station.log());
+    station.end(Signal::SIGKILL);
+    fs::remove_dir_all(&dir).expect("removed");
+}

@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     frame::STATION_FRAME_BYTES,
-    limits::{STATION_CATCH_UP_SPACING_MS, STATION_DRY_MS, STATION_STARVED_MS, STATION_UNOBSERVED_MS},
+    limits::{
+        STATION_CATCH_UP_SPACING_MS, STATION_DRY_MS, STATION_STARVED_FIRST_MS, STATION_STARVED_MS,
+        STATION_UNOBSERVED_MS,
+    },
     sys::{
         thread,
         time::{now_ns, sleep_until},
@@ -248,7 +251,9 @@ impl Playout {
         if now > late_since + UNDERRUN_MS * 1_000_000 && !std::mem::replace(&mut self.counted, true) {
             self.deps.stats.playout.underruns.add(1);
         }
-        if now > late_since + STATION_STARVED_MS * 1_000_000 && self.deps.deck.abandon() {
+        // Where nothing plays there is nothing to save: FFmpeg may need its time to start.
+        let starved_ms = if self.dry_since.is_some() { STATION_STARVED_FIRST_MS } else { STATION_STARVED_MS };
+        if now > late_since + starved_ms * 1_000_000 && self.deps.deck.abandon() {
             self.waits_since_ns = None;
             return;
         }

@@ -16,7 +16,6 @@ pub static STATION: Schema = Schema {
     keys: KEYS,
 };
 
-/// A month without a song twice: nobody asks for more.
 /// Two days: 2000 plays are remembered, some of them jingles.
 const TITLE_GAP_MIN: Kind = integer(0, 2880);
 

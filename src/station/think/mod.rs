@@ -39,6 +39,8 @@ use crate::{config::StationConfig, decoder::DecodeError, frame::SAMPLE_RATE_HZ, 
 
 /// THINK looks up this often without being told anything.
 const LOOK_UP_MS: u64 = 250;
+/// After a file that was not there any more, the library has this long to notice.
+const VANISHED_REST_MS: u64 = 1000;
 /// A segment shorter than this is not what anybody listens for: 100 ms.
 const FRUITLESS_SAMPLES: u64 = SAMPLE_RATE_HZ as u64 / 10;
 
@@ -130,6 +132,8 @@ pub struct Think {
     playable: Option<Playable>,
     /// What brings no sound is tried less often.
     brake: Brake,
+    /// A file has just vanished: nothing is opened before.
+    vanished_until_ms: u64,
     /// That FFmpeg cannot be started was said.
     said_no_decoder: bool,
     signed_on: bool,
@@ -152,6 +156,7 @@ impl Think {
             measuring: None,
             playable: None,
             brake: Brake::default(),
+            vanished_until_ms: 0,
             said_no_decoder: false,
             signed_on: false,
             ending: false,
@@ -254,6 +259,12 @@ impl Think {
             if !std::mem::replace(&mut self.said_no_decoder, true) {
                 log::error!("nothing can be played: {error}; trying again now and then");
             }
+        } else if error.is_the_files_fault() && std::fs::metadata(&track.path).is_err() {
+            // Removed, or on a stick that was pulled: that is for the library to see, or
+            // everything on the stick would be in quarantine before it does.
+            self.vanished_until_ms = now_ms() + VANISHED_REST_MS;
+            self.plan.retain(|planned| planned.choice.track.path != track.path);
+            self.deps.library.rescan_now();
         } else if error.is_the_files_fault() {
             let why = error.to_string();
             // The file is named by whoever says this.

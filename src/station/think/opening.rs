@@ -37,7 +37,7 @@ impl Think {
     /// Decides when all that was decided has begun, and opens what is next.
     pub(super) fn top_up(&mut self) {
         let now = now_ms();
-        if self.brake.rests(now) || !self.asked.is_empty() {
+        if self.brake.rests(now) || now < self.vanished_until_ms || !self.asked.is_empty() {
             return;
         }
         self.sign_on();
