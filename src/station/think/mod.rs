@@ -9,7 +9,6 @@ mod opening;
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender},
@@ -105,6 +104,8 @@ pub struct Think {
     queued: VecDeque<Opened>,
     /// Begun and not ended: the last one is on air, others fade out.
     playing: Vec<Opened>,
+    /// When the last segment on air ended, and nothing followed.
+    dried_up_ms: Option<u64>,
     /// When the segment on air began.
     began_ms: u64,
     next_id: u64,
@@ -112,11 +113,15 @@ pub struct Think {
     asked: Vec<Vec<Choice>>,
     /// A skip waits for a segment to skip to.
     skip_wanted: bool,
-    measuring: Option<PathBuf>,
+    /// Since when a file is being measured.
+    measuring_since_ms: Option<u64>,
     /// The library's catalogue, and the same without what is in quarantine.
     playable: Option<(Arc<Catalogue>, Arc<Catalogue>)>,
     /// Where FFmpeg cannot be started nothing is opened before.
     no_decoder_until_ms: u64,
+    /// FFmpeg could not be started when it was last tried: measuring tries first, so
+    /// that nothing is announced and remembered that cannot be heard.
+    no_decoder: bool,
     signed_on: bool,
     ending: bool,
 }
@@ -130,13 +135,15 @@ impl Think {
             plan: VecDeque::new(),
             queued: VecDeque::new(),
             playing: Vec::new(),
+            dried_up_ms: None,
             began_ms: now_ms(),
             next_id: 1,
             asked: Vec::new(),
             skip_wanted: false,
-            measuring: None,
+            measuring_since_ms: None,
             playable: None,
             no_decoder_until_ms: 0,
+            no_decoder: false,
             signed_on: false,
             ending: false,
         }
@@ -198,6 +205,9 @@ impl Think {
             return;
         };
         let track = self.playing.remove(at).choice.track;
+        if self.playing.is_empty() && self.queued.is_empty() {
+            self.dried_up_ms = Some(now_ms());
+        }
         match outcome {
             Outcome::Finished => log::debug!("segment finished after {sec} s: {}", track.name()),
             Outcome::Skipped => log::info!("segment skipped after {sec} s: {}", track.name()),
@@ -216,6 +226,9 @@ impl Think {
     fn blame(&mut self, track: &Track, error: &DecodeError) {
         if matches!(error, DecodeError::NotStarted { .. }) {
             self.no_decoder_until_ms = now_ms() + NO_DECODER_REST_MS;
+            if !std::mem::replace(&mut self.no_decoder, true) {
+                log::error!("{error}; nothing can be played without it, so it is tried again every 5 s");
+            }
         } else if error.is_the_files_fault() {
             self.deps.memory.quarantine(track, &error.to_string(), clock::unix_ms());
             self.playable = None;

@@ -3,7 +3,7 @@
 
 use super::{Message, Opened, Planned, Think};
 use crate::{
-    decoder::FfmpegDecoder,
+    decoder::{DecodeError, FfmpegDecoder},
     frame::SAMPLE_RATE_HZ,
     limits::{MEASURE_IDLE_MS_MAX, OPEN_AHEAD_MS, SEGMENTS_OPENED_MAX},
     station::{
@@ -44,6 +44,9 @@ impl Think {
             }
             let Some(planned) = self.plan.front() else { return };
             let track = planned.choice.track.clone();
+            if self.no_decoder && !self.has_decoder_now(now) {
+                return self.have_measured(&track);
+            }
             let measured = self.deps.memory.measured(&track);
             if measured.is_none() && !self.is_urgent(now) {
                 if let Some(first) = self.plan.front_mut() {
@@ -98,13 +101,15 @@ impl Think {
     fn is_urgent(&self, now: u64) -> bool {
         if self.playing.is_empty() && self.queued.is_empty() {
             let since = self.plan.front().and_then(|planned| planned.waits_since_ms);
-            return since.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
+            let waited = since.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
+            // The tower's queue has a second of sound still: no time to measure anything.
+            return waited || self.dried_up_ms.is_some_and(|since| now < since + MEASURE_IDLE_MS_MAX);
         }
         self.skip_wanted || (self.queued.is_empty() && self.left_ms() < OPEN_AHEAD_MS)
     }
 
     fn have_measured(&mut self, track: &Arc<Track>) {
-        if self.measuring.is_some() {
+        if self.measuring_since_ms.is_some() {
             return;
         }
         let inbox = self.deps.inbox.clone();
@@ -113,20 +118,45 @@ impl Think {
             let _ = inbox.send(Message::Measured(measuring));
         };
         match self.deps.measurer.start(track.clone(), done) {
-            Ok(()) => self.measuring = Some(track.path.clone()),
+            Ok(()) => self.measuring_since_ms = Some(now_ms()),
             Err(error) => log::warn!("{}: cannot be measured: {error}", track.path.display()),
         }
     }
 
     pub(super) fn measured(&mut self, measuring: Measuring) {
-        self.measuring = None;
+        self.measuring_since_ms = None;
         match measuring.found {
             Some(Ok(measured)) => {
+                self.decoder_started();
                 log::debug!("measured: {}: {measured:?}", measuring.track.path.display());
                 self.deps.memory.remember(&measuring.track, measured);
             }
-            Some(Err(error)) => self.blame(&measuring.track, &error),
+            Some(Err(error)) => {
+                if !matches!(*error, DecodeError::NotStarted { .. }) {
+                    self.decoder_started();
+                }
+                // Of a bad file the quarantine tells, and of no FFmpeg `blame`.
+                if matches!(*error, DecodeError::Failed { .. }) && !error.is_the_files_fault() {
+                    log::warn!("not measured: {error}");
+                }
+                self.blame(&measuring.track, &error);
+            }
             None => {}
+        }
+    }
+
+    /// Where it cannot be started, that is known at once; one that runs for a while is there.
+    fn has_decoder_now(&mut self, now: u64) -> bool {
+        let runs = self.measuring_since_ms.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
+        if runs {
+            self.decoder_started();
+        }
+        runs
+    }
+
+    fn decoder_started(&mut self) {
+        if std::mem::take(&mut self.no_decoder) {
+            log::info!("the decoder can be started again");
         }
     }
 
