@@ -186,8 +186,8 @@ pub const TOWER_ANSWER_MS_MAX: u64 = 2000;
 /// to say than what THINK has ordered, so only commands ever fill it.
 pub const THINK_INBOX_MAX: usize = 256;
 /// A file that was not measured before is measured for this long when nothing is on
-/// air; then it is played by its tags.
-pub const MEASURE_IDLE_MS_MAX: u64 = 3000;
+/// air; then it is played by its tags. A station that is started again is on air within 2 s.
+pub const MEASURE_IDLE_MS_MAX: u64 = 1000;
 /// Before the segment on air ends, what follows is opened, measured or not.
 pub const OPEN_AHEAD_MS: u64 = 6000;
 /// Segments in a row without sound after which the station rests between attempts.

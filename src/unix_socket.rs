@@ -1,7 +1,7 @@
 //! Binding a Unix socket so that it is ours, and only ours.
 //!
 //! A socket file outlives its program, so one that is in the way is tried first:
-//! if somebody answers, another tower runs and nothing is touched; if nobody
+//! if somebody answers, another one of us runs and nothing is touched; if nobody
 //! does, it is a leftover and goes. A file that is no socket is never removed.
 //! At the end the file is removed only if it still is the one that was made here.
 
@@ -32,7 +32,7 @@ const PENDING_MAX: i32 = 128;
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Somebody answers on it.
-    #[error("{}: another tower is running and listens on this socket; stop it, or choose another path", .0.display())]
+    #[error("{}: somebody else runs and listens on this socket; stop that one, or choose another path", .0.display())]
     InUse(PathBuf),
     /// Something that is not ours to remove is in the way.
     #[error("{}: this is not a socket; remove it, or choose another path", .0.display())]
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftover_is_replaced_and_a_running_tower_is_not() {
+    fn a_leftover_is_replaced_and_one_in_use_is_not() {
         let scratch = Scratch::new();
         let path = scratch.join("pcm.sock");
         drop(UnixListener::bind(&path).expect("first"));
@@ -190,7 +190,7 @@ mod tests {
         let bound = bind(&path, 0o660).expect("leftover replaced");
         let error = bind(&path, 0o660).expect_err("in use");
         assert!(matches!(error, BindError::InUse(_)));
-        assert!(error.to_string().contains("another tower is running"), "{error}");
+        assert!(error.to_string().contains("somebody else runs and listens"), "{error}");
         assert!(path.exists(), "the one that runs keeps its socket");
         drop(bound);
     }

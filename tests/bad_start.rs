@@ -182,7 +182,7 @@ fn i2_a_second_tower_on_the_same_sockets_is_refused_and_the_first_goes_on() {
     for (name, socket) in
         [("TOWER_SOCKET_PATH", first.pcm_socket()), ("TOWER_CONTROL_SOCKET_PATH", first.control_socket())]
     {
-        let words = [&*socket.to_string_lossy(), "another tower is running and listens on this socket"];
+        let words = [&*socket.to_string_lossy(), "somebody else runs and listens on this socket"];
         refused(&Setup::default().env(name, socket.display()), &dir, &[], &words);
         UnixStream::connect(&socket).expect("the first one answers");
     }

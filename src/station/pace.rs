@@ -38,6 +38,10 @@ impl Filling {
     fn is_low(self) -> bool {
         self.count < self.capacity / 4
     }
+
+    fn is_high(self) -> bool {
+        self.count > self.capacity - self.capacity / 4
+    }
 }
 
 /// The deadlines of the station's frames.
@@ -50,6 +54,7 @@ pub struct Pace {
     integral_ppm: f64,
     observed_ns: Option<u64>,
     refilled: Option<Refill>,
+    drained_ns: Option<u64>,
 }
 
 /// Frames that were made due ahead of time, and may not show in an observation yet.
@@ -62,7 +67,15 @@ struct Refill {
 impl Pace {
     /// The first frame is due at `now_ns`.
     pub fn new(now_ns: u64) -> Self {
-        Self { origin_ns: now_ns, elapsed: 0, ppm: 0.0, integral_ppm: 0.0, observed_ns: None, refilled: None }
+        Self {
+            origin_ns: now_ns,
+            elapsed: 0,
+            ppm: 0.0,
+            integral_ppm: 0.0,
+            observed_ns: None,
+            refilled: None,
+            drained_ns: None,
+        }
     }
 
     /// When the next frame is due, on the monotonic clock.
@@ -99,7 +112,9 @@ impl Pace {
     }
 
     /// The tower's queue was looked at. Low after a gap or at the start, it is
-    /// filled to half at once; else the pace is changed a little.
+    /// filled to half at once; high after a tower that stood still, and then took all
+    /// that had waited in its socket, it is let run down to half; else the pace is
+    /// changed a little.
     pub fn observe(&mut self, now_ns: u64, filling: Filling) {
         // What was refilled after this filling was asked for is not in it.
         let settled = self.refilled.is_none_or(|refill| now_ns > refill.at_ns + REFILL_SETTLES_NS);
@@ -109,6 +124,12 @@ impl Pace {
             return;
         }
         if !settled {
+            return;
+        }
+        // A tower that says so for ever must not slow us down for ever.
+        if filling.is_high() && self.drained_ns.is_none_or(|at| now_ns > at + DRAIN_REST_NS) {
+            self.drain(now_ns, filling.count - filling.target());
+            self.observed_ns = Some(now_ns);
             return;
         }
         let missing = f64::from(filling.target()) - f64::from(filling.count);
@@ -138,15 +159,28 @@ impl Pace {
 
     /// So many pump frames are due at once.
     fn refill(&mut self, now_ns: u64, pump_frames: u32) {
-        let thirds = u64::from(pump_frames) * STATION_FRAMES_PER_8_PUMP_FRAMES * FRAME_THIRDS / 8;
-        let ahead_ns = thirds / 3;
+        let ahead_ns = duration_ns(pump_frames);
         self.origin_ns = self.origin_ns.saturating_sub(ahead_ns);
         self.refilled = Some(Refill { at_ns: now_ns, ahead_ns });
     }
+
+    /// So many pump frames are played from the queue before the next frame is due.
+    fn drain(&mut self, now_ns: u64, pump_frames: u32) {
+        self.origin_ns += duration_ns(pump_frames).min(STATION_LATE_MS_MAX * 1_000_000);
+        self.refilled = Some(Refill { at_ns: now_ns, ahead_ns: 0 });
+        self.drained_ns = Some(now_ns);
+    }
+}
+
+/// How long so many pump frames are.
+fn duration_ns(pump_frames: u32) -> u64 {
+    u64::from(pump_frames) * STATION_FRAMES_PER_8_PUMP_FRAMES * FRAME_THIRDS / 8 / 3
 }
 
 /// After a refill the queue is looked at again only when it has arrived.
 const REFILL_SETTLES_NS: u64 = 2_500_000_000;
+/// Between two times that a queue is let run down.
+const DRAIN_REST_NS: u64 = 60_000_000_000;
 /// A refill that has not come after this is late like everything else.
 const REFILL_LATE_NS: u64 = 10_000_000_000;
 
@@ -273,6 +307,23 @@ mod tests {
         assert!(pace.ppm().abs() < 1.0);
         pace.observe(15 * SEC, Filling { count: 24, capacity: 100 });
         assert_eq!(before - pace.due_ns(), 1_200_000_000 + 26 * TICK_NS);
+    }
+
+    #[test]
+    fn st2_a_queue_that_is_nearly_full_is_let_run_down_at_once_and_not_again_and_again() {
+        let mut pace = Pace::new(10 * SEC);
+        let before = pace.due_ns();
+        pace.observe(10 * SEC, Filling { count: 75, capacity: 100 });
+        assert_eq!(pace.due_ns(), before, "steered, and no more");
+        pace.observe(11 * SEC, Filling { count: 87, capacity: 100 });
+        assert_eq!(pace.due_ns() - before, 37 * TICK_NS);
+        assert!(!pace.give_up_if_too_late(11 * SEC));
+        for second in [12, 20, 60] {
+            pace.observe(second * SEC, Filling { count: 100, capacity: 100 });
+            assert_eq!(pace.due_ns() - before, 37 * TICK_NS);
+        }
+        pace.observe(80 * SEC, Filling { count: 100, capacity: 100 });
+        assert_eq!(pace.due_ns() - before, (37 + 50) * TICK_NS);
     }
 
     #[test]

@@ -29,6 +29,8 @@ use crate::{atomic_file, limits};
 pub const FILE_NAME: &str = "station.state.json";
 /// Written at most this often (W2).
 const SAVE_EVERY: Duration = Duration::from_secs(600);
+/// But after the first time, which may hold no more than one file's loudness.
+const SAVE_EARLY: Duration = Duration::from_secs(30);
 /// After a failure.
 const SAVE_AGAIN: Duration = Duration::from_secs(60);
 /// Another version is not read.
@@ -79,6 +81,8 @@ pub struct Memory {
     history: History,
     changed: bool,
     save_at: Option<Instant>,
+    /// It has been saved at most once.
+    early: bool,
     failing: bool,
 }
 
@@ -122,6 +126,7 @@ impl Memory {
             history: History::new(limits::HISTORY_MAX),
             changed: false,
             save_at: None,
+            early: true,
             failing: false,
         };
         match atomic_file::read(&memory.path, limits::STATE_FILE_BYTES_MAX) {
@@ -243,7 +248,12 @@ impl Memory {
     pub fn save_if_due(&mut self, now: Instant) {
         if self.changed && self.save_at.is_none_or(|at| now >= at) {
             let saved = self.save();
-            self.save_at = Some(now + if saved { SAVE_EVERY } else { SAVE_AGAIN });
+            let rest = match saved {
+                true if std::mem::take(&mut self.early) => SAVE_EARLY,
+                true => SAVE_EVERY,
+                false => SAVE_AGAIN,
+            };
+            self.save_at = Some(now + rest);
         }
     }
 

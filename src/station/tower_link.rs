@@ -250,8 +250,8 @@ impl Watcher {
         let value: Value = serde_json::from_str(&text).map_err(|error| format!("answers no JSON: {error}"))?;
         let number = |key: &str| value.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         match (number("count"), number("capacity")) {
-            (Some(count), Some(capacity)) => Ok(Filling { count, capacity }),
-            _ => Err("answers without count and capacity; is that a tower?".into()),
+            (Some(count), Some(capacity)) if count <= capacity && capacity > 0 => Ok(Filling { count, capacity }),
+            _ => Err("answers without a count of at most a capacity; is that a tower?".into()),
         }
     }
 }

@@ -154,3 +154,15 @@ impl Recording {
         out.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
     }
 }
+
+/// The longest time without sound in interleaved samples.
+pub fn longest_silence(values: &[i16]) -> Duration {
+    // Louder than what a codec makes of silence, softer than any programme.
+    let pairs = values.chunks_exact(2).map(|pair| pair.iter().all(|value| value.abs() < 64));
+    let (mut longest, mut current) = (0, 0);
+    for silent in pairs {
+        current = if silent { current + 1 } else { 0 };
+        longest = longest.max(current);
+    }
+    Duration::from_millis(longest * 1000 / 48_000)
+}

@@ -6,6 +6,7 @@ pub mod joins;
 pub mod listener;
 pub mod material;
 pub mod pcm_sink;
+pub mod processes;
 pub mod programme;
 pub mod sender;
 pub mod stand_in;
@@ -81,7 +82,11 @@ impl Setup {
     }
 
     pub fn start(&self) -> Tower {
-        let dir = temp_dir();
+        self.start_in(temp_dir())
+    }
+
+    /// With the sockets and the log of a tower that was there before.
+    pub fn start_in(&self, dir: PathBuf) -> Tower {
         let mut child = self.command(&dir).spawn().expect("the tower starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let port = lines
@@ -154,6 +159,11 @@ impl Tower {
     pub fn figure(&self, path: &str) -> u64 {
         let status = self.status();
         status.pointer(&format!("/{path}")).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {status:#}"))
+    }
+
+    /// Where stations tell and ask.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     pub fn encoder_state(&self) -> String {

@@ -15,7 +15,10 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use super::temp_dir;
+use super::{
+    processes::{Process, children_of},
+    temp_dir,
+};
 
 /// Where nobody listens: a station without a tower.
 pub const NO_TOWER: &str = "http://127.0.0.1:9";
@@ -100,6 +103,11 @@ impl Station {
         Pid::from_raw(i32::try_from(self.child.as_ref().expect("running").id()).expect("pid"))
     }
 
+    /// Its FFmpegs.
+    pub fn decoders(&self) -> Vec<Process> {
+        children_of(self.pid()).into_iter().filter(Process::is_decoder).collect()
+    }
+
     pub fn control_socket(&self) -> PathBuf {
         self.dir.join("station.sock")
     }
@@ -145,6 +153,19 @@ impl Station {
         self.ask(&json!({"command": "next", "file": file.to_str().expect("UTF-8")}))
     }
 
+    /// Waits until `now` satisfies `what`, and gives it.
+    pub fn wait_until(&self, what: &str, within: Duration, mut done: impl FnMut(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let now = self.now();
+            if done(&now) {
+                return now;
+            }
+            assert!(start.elapsed() < within, "not within {within:?}: {what}\n{now:#}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("the station lives");
     }
@@ -155,8 +176,13 @@ impl Station {
 
     /// Sends a signal that ends it, and waits.
     pub fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
-        let start = Instant::now();
         self.signal(signal);
+        self.wait_for_its_end()
+    }
+
+    /// How it ended, and after how long a wait.
+    pub fn wait_for_its_end(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
         let mut child = self.child.take().expect("running");
         loop {
             if let Some(status) = child.try_wait().expect("wait") {

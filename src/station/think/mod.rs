@@ -120,6 +120,8 @@ pub struct Think {
     queued: VecDeque<Opened>,
     /// Begun and not ended: the last one is on air, others fade out.
     playing: Vec<Opened>,
+    /// When the last segment on air ended, and nothing followed.
+    dried_up_ms: Option<u64>,
     /// When the segment on air began.
     began_ms: u64,
     next_id: u64,
@@ -149,6 +151,7 @@ impl Think {
             plan: VecDeque::new(),
             queued: VecDeque::new(),
             playing: Vec::new(),
+            dried_up_ms: None,
             began_ms: now_ms(),
             next_id: 1,
             asked: Vec::new(),
@@ -216,14 +219,23 @@ impl Think {
         self.playing.push(opened);
     }
 
+    fn decoder_started(&mut self) {
+        if std::mem::take(&mut self.said_no_decoder) {
+            log::info!("the decoder can be started again");
+        }
+    }
+
     fn ended(&mut self, id: u64, outcome: &Outcome, samples: u64) {
         let sec = samples / u64::from(SAMPLE_RATE_HZ);
         let Some(track) = self.take_ended(id) else {
             return;
         };
+        if self.playing.is_empty() && self.queued.is_empty() {
+            self.dried_up_ms = Some(now_ms());
+        }
         if samples >= FRUITLESS_SAMPLES {
             self.brake.release();
-            self.said_no_decoder = false;
+            self.decoder_started();
         } else if !matches!(outcome, Outcome::Skipped) {
             self.brake.press(now_ms());
         }

@@ -108,7 +108,9 @@ impl Think {
     fn is_urgent(&self, now: u64) -> bool {
         if self.playing.is_empty() && self.queued.is_empty() {
             let since = self.plan.front().and_then(|planned| planned.waits_since_ms);
-            return since.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
+            let waited = since.is_some_and(|since| now >= since + MEASURE_IDLE_MS_MAX);
+            // The tower's queue has a second of sound still: no time to measure anything.
+            return waited || self.dried_up_ms.is_some_and(|since| now < since + MEASURE_IDLE_MS_MAX);
         }
         self.skip_wanted.is_some() || (self.queued.is_empty() && self.left_ms() < OPEN_AHEAD_MS)
     }
@@ -135,10 +137,15 @@ impl Think {
         self.measuring = None;
         match measuring.found {
             Some(Ok(measured)) => {
+                self.decoder_started();
                 log::debug!("measured: {}: {measured:?}", measuring.track.path.display());
                 self.deps.memory.remember(&measuring.track, measured);
             }
             Some(Err(error)) => {
+                // Of a bad file the quarantine tells, and of no FFmpeg `blame`.
+                if matches!(*error, DecodeError::Failed { .. }) && !error.is_the_files_fault() {
+                    log::warn!("not measured: {error}");
+                }
                 self.blame(&measuring.track, &error);
                 let others = self.plan.iter_mut().filter(|planned| planned.choice.track.path == measuring.track.path);
                 others.for_each(|planned| planned.unmeasurable = !matches!(*error, DecodeError::NotStarted { .. }));
