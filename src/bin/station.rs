@@ -49,7 +49,7 @@ fn act(command: Command) -> Exit {
         Command::Help(topic) => tell(&help(topic)),
         Command::Version => tell(concat!("station ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(args) => with_config(&args, run),
-        Command::Scan(args) => with_config(&args, |loaded| scan(loaded)),
+        Command::Scan(args) => with_config(&args, scan),
         Command::Now { json, config } => with_config(&config, |loaded| ask(loaded, &Request::Now, json)),
         Command::Skip(config) => with_config(&config, |loaded| ask(loaded, &Request::Skip, false)),
         Command::Next { file, config } => with_config(&config, |loaded| next(loaded, &file)),

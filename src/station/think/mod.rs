@@ -221,6 +221,7 @@ impl Think {
 
     fn decoder_started(&mut self) {
         if std::mem::take(&mut self.said_no_decoder) {
+            self.brake.release();
             log::info!("the decoder can be started again");
         }
     }
