@@ -17,7 +17,7 @@ use retrowaves::{frame::STATION_FRAME_SAMPLES, station::sound::measure::AUDIBLE}
 
 const RATE: usize = 48_000;
 /// Long enough that the next one is measured meanwhile, on a busy machine too.
-const SONG: usize = 7 * RATE;
+const SONG: usize = 8 * RATE;
 
 /// Integrated loudness in LUFS, and true peak in dBTP.
 fn measured(values: &[i16]) -> (f64, f64) {
