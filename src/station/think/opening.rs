@@ -93,15 +93,9 @@ impl Think {
 
     /// What DO has, it has for so long.
     fn left_ms(&self) -> u64 {
-        let length = |opened: &Opened| {
-            opened
-                .plays_ms
-                .or(opened.length_ms)
-                .unwrap_or_else(|| u64::try_from(length_ms(&opened.choice.track)).unwrap_or(0))
-        };
         let played = now_ms().saturating_sub(self.began_ms);
-        let on_air = self.on_air().map_or(0, |opened| length(opened).saturating_sub(played));
-        on_air + self.queued.iter().map(length).sum::<u64>()
+        let on_air = self.on_air().map_or(0, |opened| length_on_air_ms(opened).saturating_sub(played));
+        on_air + self.queued.iter().map(length_on_air_ms).sum::<u64>()
     }
 
     /// What is next must be opened now, measured or not.
@@ -112,7 +106,12 @@ impl Think {
             // The tower's queue has a second of sound still: no time to measure anything.
             return waited || self.dried_up_ms.is_some_and(|since| now < since + MEASURE_IDLE_MS_MAX);
         }
-        self.skip_wanted.is_some() || (self.queued.is_empty() && self.left_ms() < OPEN_AHEAD_MS)
+        self.skip_wanted.is_some() || (self.queued.is_empty() && self.left_ms() <= self.open_ahead_ms())
+    }
+
+    /// A short segment leaves half of its time for what follows to be measured.
+    fn open_ahead_ms(&self) -> u64 {
+        self.on_air().map_or(0, length_on_air_ms).min(2 * OPEN_AHEAD_MS) / 2
     }
 
     fn have_measured(&mut self, track: &Arc<Track>) {
@@ -222,6 +221,12 @@ impl Think {
         let segment = segment.map(Box::new);
         self.order(Order::End { segment, within_ms: within_ms.max(fade_ms) });
     }
+}
+
+/// As far as anybody knows.
+fn length_on_air_ms(opened: &Opened) -> u64 {
+    let known = opened.plays_ms.or(opened.length_ms);
+    known.unwrap_or_else(|| u64::try_from(length_ms(&opened.choice.track)).unwrap_or(0))
 }
 
 /// None where there is nothing but silence: that takes its time like any other sound.
