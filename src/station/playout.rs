@@ -116,6 +116,7 @@ pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
             seen_looks: 0,
             seen_ns: now,
             end_by_ns: None,
+            skip_wanted: None,
             waits_since_ns: None,
             counted: false,
             hurried: false,
@@ -134,6 +135,8 @@ struct Playout {
     seen_ns: u64,
     /// By then it is over; none: nobody wants it to end.
     end_by_ns: Option<u64>,
+    /// This segment is to be skipped.
+    skip_wanted: Option<u64>,
     /// Since when the block that is being filled waits for a decoder.
     waits_since_ns: Option<u64>,
     /// It has been counted as late.
@@ -155,6 +158,7 @@ impl Playout {
         }
         let now = now_ns();
         self.look_after_tower(now);
+        self.skip_when_ready();
         if self.end_by_ns.is_some_and(|end| now > end) && !self.hurry_up(now) {
             return false;
         }
@@ -197,9 +201,7 @@ impl Playout {
                 let cleared = self.deps.deck.clear();
                 (self.deps.reports)(Report::Cleared(cleared));
             }
-            // Another one has begun meanwhile: what was wanted has happened.
-            Order::Skip { id } if self.deps.deck.current_id() != Some(id) => {}
-            Order::Skip { .. } => self.deps.deck.skip(SKIP_FADE_SAMPLES),
+            Order::Skip { id } => self.skip_wanted = Some(id),
             Order::End { segment, within_ms } => {
                 self.deps.deck.clear();
                 self.deps.deck.skip(END_FADE_SAMPLES);
@@ -208,6 +210,16 @@ impl Playout {
                 }
                 self.end_by_ns = Some(now_ns() + within_ms * 1_000_000);
             }
+        }
+    }
+
+    /// Skips when the next segment has its first samples: FFmpeg takes a moment to start.
+    fn skip_when_ready(&mut self) {
+        // Another one has begun meanwhile: what was wanted has happened.
+        self.skip_wanted = self.skip_wanted.filter(|id| self.deps.deck.current_id() == Some(*id));
+        if self.skip_wanted.is_some() && self.deps.deck.next_is_ready() {
+            self.skip_wanted = None;
+            self.deps.deck.skip(SKIP_FADE_SAMPLES);
         }
     }
 

@@ -288,6 +288,11 @@ impl Deck {
         }
     }
 
+    /// The next segment has its first samples, or has ended without any.
+    pub fn next_is_ready(&mut self) -> bool {
+        self.queue.front_mut().is_some_and(|next| !matches!(next.ready(), Ready::NotYet))
+    }
+
     /// Gives up what keeps the block waiting, if there is something to go on with.
     pub fn abandon(&mut self) -> bool {
         if let Some(leaving) = self.leaving.take_if(|leaving| matches!(leaving.playing.ready(), Ready::NotYet)) {

@@ -96,6 +96,11 @@ impl Index {
         below.into_iter().any(|(_, folder)| !folder.files.is_empty())
     }
 
+    /// Some file was being written when it was seen.
+    pub fn has_waiting(&self) -> bool {
+        self.folders.values().any(|folder| !folder.waiting.is_empty())
+    }
+
     /// What can be played.
     pub fn catalogue(&self) -> Catalogue {
         let present = self.folders.values().filter(|folder| !folder.absent);

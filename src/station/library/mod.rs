@@ -62,6 +62,8 @@ use crate::{limits::LIBRARY_TRACKS_MAX, sys};
 
 /// Every so many looks, each folder is read.
 const FULL_EVERY_LOOKS: u64 = 360;
+/// Files that were being written at the last look are looked at again after this.
+const WAITING_LOOK: Duration = Duration::from_secs(2);
 /// A long scan publishes what it has after this time, and then each time it has taken twice as long.
 const FIRST_PUBLISH: Duration = Duration::from_millis(500);
 /// But at least this often.
@@ -222,7 +224,9 @@ impl Scanner {
         for number in 1.. {
             self.look(number, full);
             self.save_if_due(Instant::now());
-            let wanted = self.shared.wait(self.options.rescan);
+            let pause =
+                if self.index.has_waiting() { self.options.rescan.min(WAITING_LOOK) } else { self.options.rescan };
+            let wanted = self.shared.wait(pause);
             if self.shared.stop.load(Relaxed) {
                 break;
             }

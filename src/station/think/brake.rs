@@ -32,6 +32,11 @@ impl Brake {
         self.press(now_ms);
     }
 
+    /// What is missing may come at any moment: tried again at a steady rate.
+    pub fn wait(&mut self, now_ms: u64) {
+        self.until_ms = now_ms + FRUITLESS_REST_MS;
+    }
+
     /// Nothing is to be tried now.
     pub fn rests(&self, now_ms: u64) -> bool {
         now_ms < self.until_ms

@@ -268,9 +268,9 @@ impl Think {
     /// killed, or could not be started, has done nothing wrong.
     fn blame(&mut self, track: &Track, error: &DecodeError) {
         if matches!(error, DecodeError::NotStarted { .. }) {
-            self.brake.pull(now_ms());
+            self.brake.wait(now_ms());
             if !std::mem::replace(&mut self.said_no_decoder, true) {
-                log::error!("nothing can be played: {error}; trying again now and then");
+                log::error!("nothing can be played: {error}; trying again every 5 s");
             }
         } else if error.is_the_files_fault() && std::fs::metadata(&track.path).is_err() {
             // Removed, or on a stick that was pulled: that is for the library to see, or
