@@ -116,6 +116,7 @@ pub fn start(deps: PlayoutDeps) -> io::Result<JoinHandle<()>> {
             seen_looks: 0,
             seen_ns: now,
             end_by_ns: None,
+            seen_dropped: 0,
             skip_wanted: None,
             waits_since_ns: None,
             counted: false,
@@ -135,6 +136,8 @@ struct Playout {
     seen_ns: u64,
     /// By then it is over; none: nobody wants it to end.
     end_by_ns: Option<u64>,
+    /// Frames that the tower had not taken, when its queue was looked at.
+    seen_dropped: u64,
     /// This segment is to be skipped.
     skip_wanted: Option<u64>,
     /// Since when the block that is being filled waits for a decoder.
@@ -225,14 +228,17 @@ impl Playout {
 
     fn look_after_tower(&mut self, now: u64) {
         if self.deps.sink.connect_if_due(now) {
+            self.seen_dropped = self.deps.stats.sink.dropped.get();
             self.deps.looker.look_now();
             (self.deps.reports)(Report::Connected);
         }
         let (looks, filling) = self.deps.stats.link.tower_queue.last();
         if looks != self.seen_looks {
             (self.seen_looks, self.seen_ns) = (looks, now);
-            // What does not come from us says nothing about our pace.
-            if self.dry_since.is_none() && self.deps.stats.sink.connected.get() == 1 {
+            // What does not come from us, or does not arrive, says nothing about our pace.
+            let dropped = self.deps.stats.sink.dropped.get();
+            let arrives = std::mem::replace(&mut self.seen_dropped, dropped) == dropped;
+            if self.dry_since.is_none() && arrives && self.deps.stats.sink.connected.get() == 1 {
                 self.pace.observe(now, filling);
             }
         } else if now > self.seen_ns + STATION_UNOBSERVED_MS * 1_000_000 {

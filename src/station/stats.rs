@@ -51,6 +51,8 @@ impl TowerQueue {
 pub struct LinkStats {
     /// Read by DO.
     pub tower_queue: TowerQueue,
+    /// 1 when the last look at the queue was answered.
+    pub tower_answers: Gauge,
     /// Events that the tower has taken.
     pub events_told: Counter,
     /// Events that the tower refused or did not answer.

@@ -233,6 +233,7 @@ impl Watcher {
                 _ => {}
             }
             let outcome = self.look();
+            self.stats.tower_answers.set(u64::from(outcome.is_ok()));
             if let Ok(filling) = outcome {
                 self.stats.tower_queue.publish(filling);
             }

@@ -7,7 +7,7 @@
 pub mod protocol;
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, Read, Write},
     net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
@@ -17,7 +17,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -109,10 +109,8 @@ fn accept_until_stopped(socket: &BoundSocket, stop: &EventFd, desk: &Arc<Desk>) 
 
 fn serve(client: &UnixStream, desk: &Desk) -> io::Result<()> {
     client.set_nonblocking(false)?;
-    client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
-    let mut line = String::new();
-    BufReader::new(client.take(STATION_REQUEST_BYTES_MAX as u64)).read_line(&mut line)?;
+    let line = read_line(client)?;
     let (reply, unanswered) = desk.answer(&line);
     let mut client = client;
     let written = client.write_all(reply_to_line(&reply).as_bytes());
@@ -121,6 +119,25 @@ fn serve(client: &UnixStream, desk: &Desk) -> io::Result<()> {
     drop(client.shutdown(Shutdown::Both));
     drop(unanswered.map(|waiting| waiting.recv()));
     written
+}
+
+/// One line, within its bound and its time: who sends byte by byte has no more of it.
+fn read_line(mut client: &UnixStream) -> io::Result<String> {
+    let deadline = Instant::now() + CLIENT_TIMEOUT;
+    let (mut line, mut piece) = (Vec::new(), [0; 1024]);
+    while line.len() < STATION_REQUEST_BYTES_MAX && !line.contains(&b'\n') {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        client.set_read_timeout(Some(left))?;
+        match client.read(&mut piece)? {
+            0 => break,
+            count => line.extend_from_slice(&piece[..count]),
+        }
+    }
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    String::from_utf8(line[..end].to_vec()).map_err(io::Error::other)
 }
 
 /// The reply, and where THINK's would come if it is late.

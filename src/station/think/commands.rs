@@ -88,7 +88,11 @@ impl Think {
         let returned: Vec<Choice> = returned.collect();
         self.queued.retain(|opened| !ids.contains(&opened.id));
         let asked = if self.asked.is_empty() { Vec::new() } else { self.asked.remove(0) };
-        for choice in asked.into_iter().chain(returned).rev() {
+        // The outro of the song on air is among what was asked for, or its time is over.
+        let is_outro = |choice: &Choice| choice.track.kind == TrackKind::Outro;
+        self.plan.retain(|planned| !is_outro(&planned.choice));
+        let returned = returned.into_iter().filter(|choice| !is_outro(choice));
+        for choice in asked.into_iter().chain(returned).collect::<Vec<_>>().into_iter().rev() {
             self.plan.push_front(Planned::new(choice));
         }
     }
@@ -145,9 +149,10 @@ impl Think {
 
     fn tower_now(&self) -> TowerNow {
         let stats = &self.deps.stats;
-        let (looks, filling) = stats.link.tower_queue.last();
+        let (_, filling) = stats.link.tower_queue.last();
         let connected = stats.sink.connected.get() == 1;
-        let seen = |value: u32| (connected && looks > 0).then_some(u64::from(value));
+        let is_known = connected && stats.link.tower_answers.get() == 1;
+        let seen = |value: u32| is_known.then_some(u64::from(value));
         TowerNow {
             connected,
             fill: seen(filling.count),
