@@ -183,28 +183,6 @@ fn st1_by_hand_two_that_are_next_and_skips_at_once() {
     station.end(Signal::SIGKILL);
 }
 
-/// FFmpeg is missing, and then it is there.
-#[test]
-fn fd1_4_without_a_decoder_there_are_few_lines_and_no_lies_and_it_recovers() {
-    let folder = Folder::new();
-    let (music, ffmpeg) = (folder.join("music"), folder.join("ffmpeg"));
-    songs(&music, &["A - one", "B - two"], 5);
-    let sink = PcmSink::start(&folder.join("pcm.sock"));
-    let tower = FakeTower::start(&sink, 0);
-    let mut station =
-        StationSetup::default().music(&music).env("STATION_FFMPEG", ffmpeg.display()).start(&sink.path, &tower.url);
-    station.wait_for_log("nothing can be played", PATIENCE);
-    std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(station.lines_with(&["nothing can be played"]).len(), 1, "{}", station.log());
-    assert_eq!((titles(&tower), sink.bytes()), (Vec::new(), 0), "what has no sound does not play");
-    assert!(station.log().lines().count() < 20, "{}", station.log());
-    let path = std::env::var_os("PATH").expect("PATH");
-    let mut real = std::env::split_paths(&path).map(|dir| dir.join("ffmpeg"));
-    std::os::unix::fs::symlink(real.find(|file| file.exists()).expect("FFmpeg"), &ffmpeg).expect("link");
-    wait_for("a song", || titles(&tower).first().cloned());
-    station.end(Signal::SIGKILL);
-}
-
 #[test]
 fn k3_the_tower_shows_what_the_station_plays() {
     let folder = Folder::new();

@@ -70,12 +70,13 @@ struct Front {
     queue: RwLock<Option<Queue>>,
 }
 
-/// Libraries talk much: what they do is not what somebody looks for who asks for
-/// debug, what goes wrong in them is.
-const LIBRARIES: log::Level = log::Level::Warn;
+/// These libraries tell each step they take: not what somebody looks for who asks
+/// for debug. What goes wrong in them is.
+const TALKATIVE: [&str; 5] = ["ureq", "ureq_proto", "tiny_http", "lofty", "ogg_pager"];
 
-fn is_ours(target: &str) -> bool {
-    matches!(target.split("::").next(), Some("retrowaves" | "tower" | "station"))
+fn is_talk(metadata: &log::Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    metadata.level() > log::Level::Warn && TALKATIVE.contains(&library)
 }
 
 static FRONT: Front = Front { queue: RwLock::new(None) };
@@ -83,7 +84,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 impl log::Log for Front {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level() && (is_ours(metadata.target()) || metadata.level() <= LIBRARIES)
+        metadata.level() <= log::max_level() && !is_talk(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
