@@ -88,15 +88,7 @@ fn history(catalogue: &Catalogue) -> History {
     for (nth, song) in (0..PLAYS).zip(songs.step_by(23)) {
         let track = if nth % 6 == 5 { others[usize::try_from(nth).expect("small") % others.len()] } else { song };
         let ago_ms = i64::try_from((PLAYS - nth) * 240_000).expect("small");
-        history.push(Play {
-            at_unix_ms: now().unix_ms - ago_ms,
-            path: track.path.clone(),
-            title: track.title.clone(),
-            artist: track.artist.clone(),
-            title_key: track.title_key,
-            artist_key: track.artist_key,
-            kind: track.kind,
-        });
+        history.push(Play::of(track, now().unix_ms - ago_ms));
     }
     history
 }

@@ -64,15 +64,7 @@ fn catalogue(tracks: Vec<Track>) -> Catalogue {
 }
 
 fn played(history: &mut History, track: &Track, at: Moment) {
-    history.push(Play {
-        at_unix_ms: at.unix_ms,
-        path: track.path.clone(),
-        title: track.title.clone(),
-        artist: track.artist.clone(),
-        title_key: track.title_key,
-        artist_key: track.artist_key,
-        kind: track.kind,
-    });
+    history.push(Play::of(track, at.unix_ms));
 }
 
 /// No rule but those a test is about.
