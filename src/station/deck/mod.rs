@@ -7,7 +7,7 @@
 //! decoder that has nothing yet leaves the block unfinished. Pure but for its
 //! sources: no clock, no socket.
 
-use std::{collections::VecDeque, f32::consts::FRAC_PI_2, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     sound::{chain::SoundChain, mix},
@@ -26,8 +26,6 @@ pub const END_FADE_SAMPLES: u64 = SAMPLE_RATE_HZ as u64;
 const TAIL_SAMPLES: usize = 240;
 /// Interleaved values of a block.
 const BLOCK_VALUES: usize = STATION_FRAME_SAMPLES * CHANNELS;
-/// i16 as fractions of this are exact in f32, and come back exactly.
-const FULL_SCALE: f32 = 32_768.0;
 
 /// Where PCM comes from: a decoder, or in tests a list.
 pub trait Source: Send {
@@ -182,7 +180,7 @@ impl Playing {
         for (i, (pair, to)) in values.chunks_exact(CHANNELS).zip(out.chunks_exact_mut(CHANNELS)).enumerate() {
             let volume = self.segment.gain * volume(i);
             for ((value, to), last) in pair.iter().zip(to).zip(&mut last) {
-                *last = f32::from(*value) / FULL_SCALE * volume;
+                *last = f32::from(*value) / mix::FULL_SCALE * volume;
                 *to += *last;
             }
         }
@@ -336,7 +334,7 @@ impl Deck {
             };
             if samples > 0 {
                 self.mix(samples);
-            } else if self.current.is_none() && self.leaving.is_none() && self.queue.is_empty() {
+            } else if self.is_empty() {
                 return Fill::Dry(self.filled);
             }
         }
@@ -429,8 +427,8 @@ impl Deck {
             self.last = current.add_to(out, |_| 1.0);
         }
         if let Some(leaving) = &mut self.leaving {
-            let (at, length) = (leaving.at, leaving.length);
-            let last = leaving.playing.add_to(out, |i| fade_out(at + i as u64, length));
+            let (at, fade) = (leaving.at, mix::Crossfade { samples: leaving.length });
+            let last = leaving.playing.add_to(out, |i| fade.gains(at + i as u64).0);
             leaving.at += samples as u64;
             if self.current.is_none() {
                 self.last = last;
@@ -491,12 +489,6 @@ fn before_fallen(current: &Playing) -> usize {
         }
         _ => usize::MAX,
     }
-}
-
-/// The volume of what leaves: a quarter of a cosine.
-#[allow(clippy::cast_precision_loss)] // below 2^24: a fade has at most 30 s
-fn fade_out(at: u64, length: u64) -> f32 {
-    (FRAC_PI_2 * at as f32 / length.max(1) as f32).cos().max(0.0)
 }
 
 #[cfg(test)]

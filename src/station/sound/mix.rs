@@ -9,12 +9,13 @@ use std::f64::consts::FRAC_PI_2;
 
 use super::true_peak::StereoSample;
 
-const SCALE: f32 = 32_768.0;
+/// i16 as fractions of this are exact in f32, and come back exactly.
+pub const FULL_SCALE: f32 = 32_768.0;
 
 /// i16 as fractions of full scale; as many as both hold.
 pub fn to_f32(values: &[i16], out: &mut [f32]) {
     for (out, value) in out.iter_mut().zip(values) {
-        *out = f32::from(*value) / SCALE;
+        *out = f32::from(*value) / FULL_SCALE;
     }
 }
 
@@ -23,7 +24,7 @@ pub fn to_f32(values: &[i16], out: &mut [f32]) {
 #[allow(clippy::cast_possible_truncation)] // `as` saturates, which is what we want
 pub fn to_i16(values: &[f32], out: &mut [i16]) {
     for (out, value) in out.iter_mut().zip(values) {
-        *out = (value * SCALE).round_ties_even() as i16;
+        *out = (value * FULL_SCALE).round_ties_even() as i16;
     }
 }
 
@@ -139,10 +140,10 @@ mod tests {
             (-7.0, -32768),
             (f32::INFINITY, 32767),
             (f32::NAN, 0),
-            (0.4 / SCALE, 0),
-            (0.6 / SCALE, 1),
-            (-0.6 / SCALE, -1),
-            (-1.4 / SCALE, -1),
+            (0.4 / FULL_SCALE, 0),
+            (0.6 / FULL_SCALE, 1),
+            (-0.6 / FULL_SCALE, -1),
+            (-1.4 / FULL_SCALE, -1),
         ];
         for (value, expected) in table {
             let mut out = [0];
