@@ -12,6 +12,7 @@ pub mod ring;
 pub mod input;
 pub mod reblock;
 pub mod router;
+pub mod sound;
 
 pub mod decoder;
 pub mod fallback;

@@ -7,13 +7,10 @@ use assert_no_alloc::{AllocDisabler, assert_no_alloc};
 use retrowaves::{
     decoder::Decoded,
     frame::{STATION_FRAME_BYTES, StationFrame},
+    sound::mix::{Crossfade, Fade, amplify, to_f32, to_i16},
     station::{
         deck::{Cues, Deck, Fill, Segment, Source},
-        sound::{
-            chain::SoundChain,
-            measure::Meter,
-            mix::{Crossfade, Fade, amplify, to_f32, to_i16},
-        },
+        sound::{chain::SoundChain, measure::Meter},
         track::TrackKind,
     },
 };

@@ -9,13 +9,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{
-    sound::{chain::SoundChain, mix},
-    track::TrackKind,
-};
+use super::{sound::chain::SoundChain, track::TrackKind};
 use crate::{
     decoder::{DecodeError, Decoded, FfmpegDecoder},
     frame::{CHANNELS, SAMPLE_RATE_HZ, STATION_FRAME_BYTES, STATION_FRAME_SAMPLES, StationFrame},
+    sound::mix,
 };
 
 /// A segment that is skipped fades out over this.

@@ -2,7 +2,7 @@
 //!
 //! With levelling off there is nothing here: no delay, and every bit as it came.
 
-use super::limiter::{LOOKAHEAD_SAMPLES, TruePeakLimiter};
+use crate::sound::limiter::{LOOKAHEAD_SAMPLES, TruePeakLimiter};
 
 /// The end of playout's path.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl SoundChain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::station::sound::signals::{Signal, true_peak_of};
+    use crate::sound::signals::{Signal, true_peak_of};
 
     #[test]
     fn without_levelling_nothing_is_touched() {

@@ -5,7 +5,7 @@
 
 use crate::limits::{TRACK_BOOST_DB_MAX, TRACK_CUT_DB_MAX};
 
-use super::linear_from_db;
+use crate::sound::linear_from_db;
 
 /// Loudness of a track that nobody has measured. Records of the last decades lie
 /// between −8 and −16 LUFS; of the two errors, a song too quiet by some dB is the kinder.

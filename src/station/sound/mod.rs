@@ -1,20 +1,6 @@
-//! What playout does to sound: levels it, joins it, keeps its peaks in bounds.
-//!
-//! Arithmetic on blocks that the caller owns: no file, no clock, no thread, and no
-//! allocation once made, since it all runs where a frame is due. Sound that needs
-//! no change keeps every bit.
+//! What playout does to sound: levels it and keeps its peaks in bounds. The tools
+//! for it are in `crate::sound`.
 
 pub mod chain;
 pub mod gain;
-pub mod limiter;
 pub mod measure;
-pub mod mix;
-#[cfg(test)]
-mod signals;
-mod sliding_max;
-mod true_peak;
-
-/// A level in dB as a factor of amplitude.
-pub fn linear_from_db(db: f64) -> f64 {
-    10f64.powf(db / 20.0)
-}

@@ -138,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::station::sound::{
+    use crate::sound::{
         mix::to_i16,
         signals::{Signal, dbtp_of_i16},
     };

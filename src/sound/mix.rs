@@ -119,7 +119,7 @@ fn samples(block: &mut [f32]) -> impl Iterator<Item = &mut StereoSample> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::station::sound::signals::Noise;
+    use crate::sound::signals::Noise;
 
     #[test]
     fn all_65_536_values_come_back() {

@@ -87,7 +87,7 @@ fn coefficient(tap: usize, phase: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::station::sound::signals::{Noise, true_peak_of};
+    use crate::sound::signals::{Noise, true_peak_of};
 
     #[test]
     fn the_estimate_is_that_of_ebur128() {
