@@ -20,6 +20,8 @@ pub mod station;
 
 pub mod pump;
 
+pub mod meter;
+
 pub mod encoder;
 
 pub mod broadcast;

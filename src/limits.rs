@@ -102,6 +102,17 @@ pub const SENDERS_MAX: usize = 16;
 pub const SENDER_BYTES_PER_TURN: usize = 64 << 10;
 /// Samples over which the rest of a sender that has gone is faded out: 5 ms.
 pub const REST_FADE_SAMPLES: usize = 240;
+/// Of the card's sound, this waits between the card and the pump: 4 frames.
+pub const LIVE_TARGET_MS: u64 = 96;
+/// The same with `live.latency = "low"`: 2 frames, as few as a tick can be served from
+/// with a period on its way.
+pub const LIVE_TARGET_LOW_MS: u64 = 48;
+/// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.
+pub const CAPTURE_PRIORITY: i32 = 55;
+/// PCM for the meter, which comes round every 100 ms: 768 ms.
+pub const METER_PCM: QueueLimit = QueueLimit { frames_max: 32, when_full: WhenFull::DropNewest };
+/// The card's sound is made louder or quieter by this at most, in dB.
+pub const LIVE_GAIN_DB_MAX: i32 = 24;
 /// An absent input is present this long after its first frame, preroll or not.
 pub const PREROLL_WAIT_MS: u64 = 100;
 /// Priority of the pump under SCHED_FIFO: above everything else of ours.

@@ -146,8 +146,10 @@ impl TowerService {
             reporter,
             stats: pump_stats.clone(),
             forced: Arc::default(),
+            live_position: Arc::default(),
+            tap: Arc::default(),
         };
-        let pump = AudioPump::new(&config.input, deps);
+        let pump = AudioPump::new(&config.input, &config.live, deps);
         let sources = StatusSources {
             started_ns: sys::time::now_ns(),
             pump: pump_stats.clone(),

@@ -4,9 +4,12 @@
 //! a writer wait, so nothing a person does with the status page reaches the
 //! tick. Counters are 64-bit and only grow; gauges say so.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
 
-use crate::histogram::Histogram;
+use crate::{frame::CHANNELS, histogram::Histogram};
 
 /// A counter that any thread may read. `add` is a relaxed fetch-add.
 #[derive(Debug, Default)]
@@ -45,6 +48,32 @@ impl Gauge {
     }
 }
 
+/// A figure with two digits after the point, such as a level in dB, which there may not be.
+#[derive(Debug)]
+pub struct Figure(AtomicI32);
+
+impl Default for Figure {
+    /// None yet.
+    fn default() -> Self {
+        Self(AtomicI32::new(i32::MIN))
+    }
+}
+
+impl Figure {
+    /// Replaces the figure. What is not finite (the level of silence) is none.
+    #[allow(clippy::cast_possible_truncation)] // `as` saturates
+    pub fn set(&self, figure: Option<f64>) {
+        let hundredths = figure.filter(|figure| figure.is_finite()).map(|figure| (figure * 100.0).round() as i32);
+        self.0.store(hundredths.unwrap_or(i32::MIN), Relaxed);
+    }
+
+    /// The figure now.
+    pub fn get(&self) -> Option<f64> {
+        let hundredths = self.0.load(Relaxed);
+        (hundredths != i32::MIN).then(|| f64::from(hundredths) / 100.0)
+    }
+}
+
 /// Written by the pump.
 #[derive(Debug, Default)]
 pub struct PumpStats {
@@ -66,6 +95,71 @@ pub struct PumpStats {
     pub reason: AtomicU8,
     /// Real-time priority was granted.
     pub real_time: AtomicBool,
+    /// How the sound card's input stands: `pump::presence::Standing` as a number.
+    pub live: AtomicU8,
+}
+
+/// Written by the capture thread.
+#[derive(Debug, Default)]
+pub struct LiveStats {
+    /// `input::live::LiveState` as a number.
+    pub state: AtomicU8,
+    /// Real-time priority was granted, the last time that a card ran.
+    pub real_time: AtomicBool,
+    /// What is captured, as the card gives it; all zero while there is none.
+    pub rate_hz: AtomicU32,
+    /// The card's own channels.
+    pub channels: AtomicU32,
+    /// `input::live::convert::SampleFormat` as a number.
+    pub format: AtomicU8,
+    /// The card's frames between two wake-ups.
+    pub period_frames: AtomicU32,
+    /// The card's frames that the system holds for us.
+    pub buffer_frames: AtomicU32,
+    /// How much faster the card's crystal is than the tower's clock.
+    pub ppm: Figure,
+    /// What waits between the card and the pump, in milliseconds.
+    pub queue_ms: Figure,
+    /// From the card's sample to its MP3 frame on air, in milliseconds.
+    pub latency_ms: Figure,
+    /// Times that the card's sound was lost because nobody came for it.
+    pub xruns: Counter,
+    /// Times that a card was opened.
+    pub opens: Counter,
+    /// Times that a card went away, or had to be given up.
+    pub losses: Counter,
+    /// Streams begun anew on an open card: after an xrun or a standstill.
+    pub restarts: Counter,
+    /// What the card is and why it does not run, in words. Locked while no card runs, and by readers.
+    pub words: Mutex<LiveWords>,
+}
+
+/// What there is to say about a card.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct LiveWords {
+    /// Its ALSA name, as it was opened.
+    pub pcm: String,
+    /// Its name for people.
+    pub name: String,
+    /// Why none runs; empty: one does.
+    pub error: String,
+}
+
+/// Levels of one sound: what is on air, or what the card gives. Written by the meter.
+#[derive(Debug, Default)]
+pub struct SoundStats {
+    /// Highest sample of the last second, per channel, in dBFS; none: digital silence.
+    pub peak_dbfs: [Figure; CHANNELS],
+    /// RMS of the last 300 ms, per channel, in dBFS (a full-scale square wave is 0).
+    pub rms_dbfs: [Figure; CHANNELS],
+    /// EBU R128, the last 400 ms.
+    pub lufs_momentary: Figure,
+    /// EBU R128, the last 3 s.
+    pub lufs_short: Figure,
+    /// EBU R128, gated, the last hour.
+    pub lufs_integrated: Figure,
+    /// Samples at full scale in runs of three and more.
+    pub clipped: Counter,
 }
 
 /// Written by the encoder thread, but for what the broadcaster notes.

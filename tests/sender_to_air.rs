@@ -66,10 +66,12 @@ impl Tower {
             reporter,
             stats: stats.clone(),
             forced: Arc::default(),
+            live_position: Arc::default(),
+            tap: Arc::default(),
         };
         Self {
             ingest: socket.start().expect("started"),
-            pump: AudioPump::new(&config.input, deps).start().expect("started"),
+            pump: AudioPump::new(&config.input, &config.live, deps).start().expect("started"),
             config,
             folder,
             recorder,

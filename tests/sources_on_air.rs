@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::eventfd::EventFd;
 use retrowaves::{
-    config::InputConfig,
+    config::{InputConfig, LiveConfig},
     fallback::FallbackGenerator,
     frame::{PUMP_FRAME_SAMPLES, PumpFrame, TICK_NS},
     journal::{Journal, journal},
@@ -72,8 +72,18 @@ impl Bench {
             reporter,
             stats: stats.clone(),
             forced: forced.clone(),
+            live_position: Arc::default(),
+            tap: Arc::default(),
         };
-        Self { pump: AudioPump::new(config, deps), router, stats, forced, events, recorder, tick: 0 }
+        Self {
+            pump: AudioPump::new(config, &LiveConfig::default(), deps),
+            router,
+            stats,
+            forced,
+            events,
+            recorder,
+            tick: 0,
+        }
     }
 
     fn station(&self, frame: &PumpFrame) {

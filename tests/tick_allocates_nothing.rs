@@ -8,7 +8,7 @@ use std::sync::Arc;
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
 use nix::sys::eventfd::EventFd;
 use retrowaves::{
-    config::InputConfig,
+    config::{InputConfig, LiveConfig},
     fallback::FallbackGenerator,
     frame::{PUMP_FRAME_VALUES, PumpFrame, TICK_NS},
     journal::journal,
@@ -52,8 +52,10 @@ fn a2_2000_ticks_through_every_mode_allocate_nothing() {
         reporter,
         stats: stats.clone(),
         forced: Arc::new(ForcedInput::default()),
+        live_position: Arc::default(),
+        tap: Arc::default(),
     };
-    let mut pump = AudioPump::new(&config, deps);
+    let mut pump = AudioPump::new(&config, &LiveConfig::default(), deps);
     let frame = PumpFrame { values: [1000; PUMP_FRAME_VALUES] };
     let mut modes = [0u32; 3];
     for tick in 0..2000u64 {

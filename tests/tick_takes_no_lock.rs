@@ -32,7 +32,7 @@ use nix::{
     unistd::gettid,
 };
 use retrowaves::{
-    config::TowerConfig,
+    config::{LiveConfig, TowerConfig},
     control::{ingest_events::NowPlaying, status::StatusSources},
     encoder::{EncoderManager, OnAirOutlet},
     fallback::FallbackGenerator,
@@ -116,7 +116,7 @@ impl Run {
         let mut config = TowerConfig::with_runtime_dir(Path::new("/nowhere")).input;
         config.grace_ms = 500;
         let (stats, start) = (deps.stats.clone(), Instant::now());
-        let mut pump = AudioPump::new(&config, deps);
+        let mut pump = AudioPump::new(&config, &LiveConfig::default(), deps);
         self.thread.store(gettid().as_raw(), SeqCst);
         fence_in_this_thread().expect("seccomp");
         for tick in 0u64.. {
@@ -176,6 +176,8 @@ impl World {
             reporter,
             stats: self.pump.clone(),
             forced: self.forced.clone(),
+            live_position: Arc::default(),
+            tap: Arc::default(),
         };
         (deps, events)
     }

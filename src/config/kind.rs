@@ -75,6 +75,8 @@ pub enum Kind {
     Hosts,
     /// Names of inputs, none twice.
     Inputs,
+    /// A sound card; empty means none.
+    Device,
 }
 
 /// The bit rates of the stream (C4).
@@ -84,6 +86,7 @@ const HOSTS_MAX: usize = 64;
 const FOLDERS_MAX: usize = 64;
 const RULES_MAX: usize = 256;
 const PATH_BYTES_MAX: usize = 4096;
+const DEVICE_BYTES_MAX: usize = 200;
 
 impl Kind {
     /// Reads and checks a value; `None` when it is not allowed.
@@ -129,6 +132,7 @@ impl Kind {
             Self::Millis { min, max } => read_waits(raw, min, max).map(Value::Integers),
             Self::Hosts => read_texts(raw, ',', is_host).filter(|hosts| hosts.len() <= HOSTS_MAX).map(Value::Texts),
             Self::Inputs => read_inputs(raw).map(Value::Texts),
+            Self::Device => read_line(raw, DEVICE_BYTES_MAX).map(|name| Value::Text(name.trim().to_owned())),
         }
     }
 
@@ -179,6 +183,9 @@ impl Kind {
             }
             Self::Hosts => format!("a list of at most {HOSTS_MAX} host names, such as [\"radio.lan\"]"),
             Self::Inputs => "a list of \"live\" and \"station\", each at most once".into(),
+            Self::Device => {
+                "a card's id such as \"CODEC\", usb:PATH such as \"usb:1-1.2\", any ALSA name, or \"\" for none".into()
+            }
         }
     }
 
@@ -188,7 +195,7 @@ impl Kind {
             Self::Bool => "boolean",
             Self::Integer { .. } | Self::IntegerOf(_) | Self::ToneHz => "integer",
             Self::Seconds { .. } | Self::Decimal { .. } => "number",
-            Self::Bitrate | Self::Choice(_) | Self::Text { .. } | Self::Address | Self::Http => "text",
+            Self::Bitrate | Self::Choice(_) | Self::Text { .. } | Self::Address | Self::Http | Self::Device => "text",
             Self::File { .. } | Self::Place | Self::Folder => "path",
             Self::Folders => "list of paths",
             Self::Millis { .. } => "list of integers",

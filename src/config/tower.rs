@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::pump::level::SilenceRule;
+
 /// Everything the tower can be told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TowerConfig {
@@ -13,6 +15,8 @@ pub struct TowerConfig {
     pub control: ControlConfig,
     /// The inputs and their order.
     pub input: InputConfig,
+    /// The sound card.
+    pub live: LiveConfig,
     /// What happens when no input has anything.
     pub fallback: FallbackConfig,
     /// FFmpeg.
@@ -90,6 +94,45 @@ pub struct InputConfig {
     pub start_in_grace: bool,
     /// Inputs by precedence.
     pub order: Vec<crate::router::InputId>,
+}
+
+/// `[live]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveConfig {
+    /// The sound card as it was named; none: there is no live input.
+    pub device: Option<String>,
+    /// What of its channels is heard.
+    pub channels: ChannelPick,
+    /// Cushion or speed.
+    pub latency: LiveLatency,
+    /// What its sound is multiplied by; 1: untouched.
+    pub gain: f32,
+    /// Keep true peaks in bounds.
+    pub limiter: bool,
+    /// When its silence makes it absent (Q5); none: never.
+    pub silence: Option<SilenceRule>,
+}
+
+/// What of a card's channels is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelPick {
+    /// The first two as they are; the one of a mono card on both sides.
+    Stereo,
+    /// The first, on both sides.
+    Left,
+    /// The second, on both sides.
+    Right,
+    /// The mean of the first two, on both sides.
+    Mix,
+}
+
+/// How much of a card's sound waits before it is on air.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveLatency {
+    /// 96 ms.
+    Normal,
+    /// 48 ms: a machine that is busy for longer than some 15 ms is heard.
+    Low,
 }
 
 /// `[fallback]`

@@ -1,4 +1,5 @@
 //! The inputs: each has a thread that fills its queue in the router.
 
 mod floor;
+pub mod live;
 pub mod station_socket;

@@ -8,9 +8,6 @@ use crate::frame::{CHANNELS, PumpFrame};
 /// Samples of a window: 100 ms.
 const WINDOW_SAMPLES: u64 = 4800;
 const WINDOW_MS: u64 = 100;
-/// −60 dBFS and −54 dBFS as sums of squares over a window; 0 dBFS is an RMS of 32768.
-const BELOW: u64 = 5_153_961;
-const ABOVE: u64 = 20_518_287;
 
 /// Sums the louder channel over windows of 100 ms, across frame borders.
 #[derive(Debug, Default)]
@@ -38,18 +35,31 @@ impl LevelMeter {
     }
 }
 
-/// When an input that sends silence is as good as absent.
+/// When an input that sends silence is as good as absent. A station has no such
+/// rule: its silence is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SilenceRule {
-    /// Below −60 dBFS for this long: absent.
+    /// Below `below` for this long: absent.
     pub silence_ms: u64,
-    /// Above −54 dBFS for this long: present again.
+    /// Above `above` for this long: present again.
     pub resume_ms: u64,
+    /// A sum of squares over a window.
+    below: u64,
+    /// The same.
+    above: u64,
 }
 
 impl SilenceRule {
-    /// What a sound card has by default. A station has none: its silence is meant.
-    pub const LIVE: Self = Self { silence_ms: 10_000, resume_ms: 2000 };
+    /// Levels in dBFS (0: an RMS of 32768), each with the time in ms that it must last:
+    /// below the first is silence, above the second is sound.
+    pub fn new((silence_dbfs, silence_ms): (f64, u64), (resume_dbfs, resume_ms): (f64, u64)) -> Self {
+        Self { silence_ms, resume_ms, below: sum_of_squares(silence_dbfs), above: sum_of_squares(resume_dbfs) }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // at most 2^43
+fn sum_of_squares(dbfs: f64) -> u64 {
+    (32_768f64.powi(2) * 10f64.powf(dbfs / 10.0) * WINDOW_SAMPLES as f64).round() as u64
 }
 
 /// A rule at work.
@@ -74,8 +84,11 @@ impl SilenceWatch {
 
     /// A window has ended with this sum of squares.
     pub fn window(&mut self, sum: u64) {
-        let (asks, enough_ms) =
-            if self.silent { (sum > ABOVE, self.rule.resume_ms) } else { (sum < BELOW, self.rule.silence_ms) };
+        let (asks, enough_ms) = if self.silent {
+            (sum > self.rule.above, self.rule.resume_ms)
+        } else {
+            (sum < self.rule.below, self.rule.silence_ms)
+        };
         self.run_ms = if asks { self.run_ms + WINDOW_MS } else { 0 };
         if self.run_ms >= enough_ms && asks {
             self.silent = !self.silent;
@@ -92,6 +105,15 @@ impl SilenceWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LiveConfig;
+
+    /// −60 dBFS and −54 dBFS.
+    const BELOW: u64 = 5_153_961;
+    const ABOVE: u64 = 20_518_287;
+
+    fn live() -> SilenceRule {
+        LiveConfig::default().silence.expect("a rule by default")
+    }
 
     /// Left silent, right at `value` up and down.
     fn square(value: i16) -> PumpFrame {
@@ -104,11 +126,8 @@ mod tests {
 
     #[test]
     fn q5_thresholds_are_those_levels() {
-        for (db, sum) in [(-60.0, BELOW), (-54.0, ABOVE)] {
-            let square = 32_768f64.powi(2) * 10f64.powf(db / 10.0) * 4800.0;
-            let gap = square - f64::from(u32::try_from(sum).expect("small"));
-            assert!(gap.abs() <= 1.0, "{db}: {square}");
-        }
+        let rule = live();
+        assert_eq!((rule.below, rule.above, rule.silence_ms, rule.resume_ms), (BELOW, ABOVE, 10_000, 2000));
     }
 
     #[test]
@@ -120,7 +139,7 @@ mod tests {
 
     #[test]
     fn q5_silence_and_resume_have_their_times_and_a_gap_between_levels() {
-        let mut watch = SilenceWatch::new(SilenceRule::LIVE);
+        let mut watch = SilenceWatch::new(live());
         let mut windows = |count: u32, sum: u64| {
             (0..count).for_each(|_| watch.window(sum));
             watch.is_silent()

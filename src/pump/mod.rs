@@ -11,6 +11,7 @@ pub mod event;
 pub mod fade;
 pub mod level;
 pub mod metronome;
+pub mod position;
 pub mod presence;
 pub mod selector;
 
@@ -27,17 +28,19 @@ use self::{
     clock::OnAirClock,
     event::{Change, PumpEvent},
     fade::{Joiner, Lane},
-    level::SilenceRule,
     metronome::{Beat, Metronome},
+    position::{Position, PumpPosition},
     presence::Presence,
     selector::{Mode, Reason, Seen, Situation, Source, State},
 };
 use crate::{
-    config::InputConfig,
+    config::{InputConfig, LiveConfig},
     fallback::FallbackGenerator,
     frame::PumpFrame,
+    input::live,
     journal::Reporter,
     limits::{INPUT_WAIT_MS, LATE_TICK_MS, PUMP_PRIORITY},
+    meter::tap::MeterTap,
     router::{AudioInputRouter, InputFrame, InputId},
     stats::PumpStats,
     sys::{
@@ -93,6 +96,10 @@ pub struct PumpDeps<S> {
     pub stats: Arc<PumpStats>,
     /// The input that a person chose.
     pub forced: Arc<ForcedInput>,
+    /// How far the sound card's input is taken, for its thread.
+    pub live_position: Arc<PumpPosition>,
+    /// What is on air, for the meter; a full one keeps what it has.
+    pub tap: Arc<MeterTap>,
 }
 
 /// The pump. `tick` is its whole work; `start` gives it a thread and the time.
@@ -107,16 +114,18 @@ pub struct AudioPump<S> {
     reason: Reason,
     on_air: (Mode, Source),
     joiner: Joiner,
+    /// Frames taken from the sound card.
+    live_taken: u64,
     /// Of the next frame.
     number: u64,
 }
 
 impl<S: PcmSink> AudioPump<S> {
     /// A pump before its first tick.
-    pub fn new(config: &InputConfig, deps: PumpDeps<S>) -> Self {
-        let presence = |input| {
-            let rule = (input == InputId::Live).then_some(SilenceRule::LIVE);
-            Presence::new(config.preroll_frames, rule)
+    pub fn new(config: &InputConfig, live: &LiveConfig, deps: PumpDeps<S>) -> Self {
+        let presence = |input| match input {
+            InputId::Live => Presence::new(config.preroll_frames.min(live::preroll_frames(live.latency)), live.silence),
+            InputId::Station => Presence::new(config.preroll_frames, None),
         };
         let on_air = (Mode::Fallback, deps.fallback.source());
         Self {
@@ -129,6 +138,7 @@ impl<S: PcmSink> AudioPump<S> {
             reason: Reason::Start,
             on_air,
             joiner: Joiner::default(),
+            live_taken: 0,
             number: 0,
             deps,
         }
@@ -149,6 +159,7 @@ impl<S: PcmSink> AudioPump<S> {
         self.reason = selector::reason(self.reason, old, self.state, &situation);
         let frame = self.frame_on_air();
         self.deps.sink.write_pcm(self.number, &frame);
+        self.deps.tap.push(&frame);
         self.publish();
         self.number += 1;
     }
@@ -172,6 +183,15 @@ impl<S: PcmSink> AudioPump<S> {
             presence.took(frame.as_ref().map(|frame| &frame.pcm), closed[input as usize]);
             self.frames[input as usize] = frame;
         }
+        self.publish_live(now_ns);
+    }
+
+    fn publish_live(&mut self, now_ns: u64) {
+        let presence = &self.presence[InputId::Live as usize];
+        self.live_taken += u64::from(self.frames[InputId::Live as usize].is_some());
+        let flowing = presence.is_flowing();
+        self.deps.live_position.publish(Position { tick_ns: now_ns, taken: self.live_taken, flowing });
+        self.deps.stats.live.store(presence.standing() as u8, Relaxed);
     }
 
     fn seen(&self) -> [Seen; INPUTS] {

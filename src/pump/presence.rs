@@ -39,6 +39,27 @@ enum Flow {
     Flowing { misses: u32 },
 }
 
+/// How an input stands, for the status page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// It gives nothing, or has only begun to.
+    Absent = 0,
+    /// It flows and is silent by its rule.
+    Silent = 1,
+    /// It may be on air.
+    Present = 2,
+}
+
+impl Standing {
+    const ALL: [Self; 3] = [Self::Absent, Self::Silent, Self::Present];
+
+    /// Back from the number in `PumpStats::live`.
+    pub fn from_u8(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Absent)
+    }
+}
+
 /// One input as the pump sees it.
 #[derive(Debug)]
 pub struct Presence {
@@ -88,6 +109,15 @@ impl Presence {
         self.is_flowing() && !self.watch.as_ref().is_some_and(SilenceWatch::is_silent)
     }
 
+    /// All of that in a word.
+    pub fn standing(&self) -> Standing {
+        match (self.is_flowing(), self.is_present()) {
+            (_, true) => Standing::Present,
+            (true, false) => Standing::Silent,
+            (false, false) => Standing::Absent,
+        }
+    }
+
     /// Why it is absent, if it is.
     pub fn left(&self) -> Left {
         match (self.is_flowing(), self.is_present()) {
@@ -135,6 +165,7 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LiveConfig;
     use crate::frame::{PUMP_FRAME_VALUES, TICK_NS};
 
     const LOUD: PumpFrame = PumpFrame { values: [9000; PUMP_FRAME_VALUES] };
@@ -185,7 +216,7 @@ mod tests {
 
     #[test]
     fn q5_a_silent_input_flows_unheard_until_it_is_loud_for_long_enough() {
-        let mut presence = Presence::new(3, Some(SilenceRule::LIVE));
+        let mut presence = Presence::new(3, LiveConfig::default().silence);
         let loud = run(&mut presence, &[(3, false); 90]);
         let first = loud.iter().position(|p| *p).expect("present in the end");
         // 2 s are 83.3 ticks: the 84th completes the twentieth window.

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::{
     super::{
-        ControlConfig, EncoderConfig, FallbackConfig, HttpConfig, IngestConfig, InputConfig, Schema, Slow, TOWER,
-        TowerConfig, error::ConfigError, layers::Layers, places::Places,
+        ChannelPick, ControlConfig, EncoderConfig, FallbackConfig, HttpConfig, IngestConfig, InputConfig, LiveConfig,
+        LiveLatency, Schema, Slow, TOWER, TowerConfig, error::ConfigError, layers::Layers, places::Places,
     },
     Conflicts, Settings, log_config,
 };
-use crate::{frame::TICK_MS, limits::ENCODER_LAG_FRAMES, router::InputId};
+use crate::{
+    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, router::InputId, sound::linear_from_db,
+};
 
 impl Settings for TowerConfig {
     const SCHEMA: &'static Schema = &TOWER;
@@ -69,6 +71,7 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
             start_in_grace: layers.truth("input.start_in_grace"),
             order: order(layers),
         },
+        live: live(layers),
         fallback: FallbackConfig {
             file: Some(PathBuf::from(layers.text("fallback.file"))).filter(|file| !file.as_os_str().is_empty()),
             tone_hz: layers.integer("fallback.tone_hz"),
@@ -78,6 +81,35 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
         shutdown_timeout_sec: layers.integer("service.shutdown_timeout_sec"),
         station_name: layers.text("http.station_name").to_owned(),
         runtime_dir: places.runtime.clone(),
+    }
+}
+
+/// The defaults: no card.
+impl Default for LiveConfig {
+    fn default() -> Self {
+        live(&Layers::defaults(&TOWER))
+    }
+}
+
+fn live(layers: &Layers) -> LiveConfig {
+    let silence = SilenceRule::new(
+        (layers.decimal("live.silence_dbfs"), layers.integer("live.silence_sec")),
+        (layers.decimal("live.resume_dbfs"), layers.integer("live.resume_sec")),
+    );
+    #[allow(clippy::cast_possible_truncation)] // f32 is what the sound is
+    let gain = linear_from_db(layers.decimal("live.gain_db")) as f32;
+    LiveConfig {
+        device: Some(layers.text("live.device").to_owned()).filter(|device| !device.is_empty()),
+        channels: match layers.text("live.channels") {
+            "left" => ChannelPick::Left,
+            "right" => ChannelPick::Right,
+            "mix" => ChannelPick::Mix,
+            _ => ChannelPick::Stereo,
+        },
+        latency: if layers.text("live.latency") == "low" { LiveLatency::Low } else { LiveLatency::Normal },
+        gain,
+        limiter: layers.truth("live.limiter"),
+        silence: Some(silence).filter(|rule| rule.silence_ms > 0),
     }
 }
 
@@ -119,6 +151,13 @@ fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
         "input.preroll_frames",
         "input.buffer_frames",
         format!("must be less than input.buffer_frames = {}, or no input is ever present", input.buffer_frames),
+    );
+    let (silence, resume) = (layers.decimal("live.silence_dbfs"), layers.decimal("live.resume_dbfs"));
+    conflicts.check(
+        silence < resume,
+        "live.resume_dbfs",
+        "live.silence_dbfs",
+        format!("must be above live.silence_dbfs = {silence}, or the input would flap at that level"),
     );
     let sockets = [
         ("ingest.socket", &config.ingest.socket),

@@ -2,7 +2,8 @@
 
 use super::{
     super::kind::Kind::{
-        self, Address, Bitrate, Bool, Choice, File, Hosts, Inputs, IntegerOf, Millis, Place, Seconds, Text, ToneHz,
+        self, Address, Bitrate, Bool, Choice, Decimal, Device, File, Hosts, Inputs, IntegerOf, Millis, Place, Seconds,
+        Text, ToneHz,
     },
     Key, LEVEL, Schema, integer, key,
 };
@@ -21,6 +22,10 @@ pub static TOWER: Schema = Schema {
 
 const INPUT_FRAMES: Kind = integer(4, limits::INPUT_PCM_FRAMES_MAX as u64);
 const MP3_FRAMES: Kind = integer(8, limits::MP3_FRAMES_MAX as u64);
+const DBFS: Kind = Decimal { min: -90, max: 0 };
+const GAIN_DB: Kind = Decimal { min: -limits::LIVE_GAIN_DB_MAX, max: limits::LIVE_GAIN_DB_MAX };
+const CHANNELS: Kind = Choice(&["stereo", "left", "right", "mix"]);
+const LATENCY: Kind = Choice(&["normal", "low"]);
 const SLOW: Kind = Choice(&["drop", "skip"]);
 
 #[rustfmt::skip] // a table reads as a table
@@ -42,7 +47,16 @@ const KEYS: &[Key] = &[
     key("input.preroll_frames", "", integer(1, 100), "3", "Frames that make an absent input present"),
     key("input.grace_sec", "TOWER_PCM_GRACE_SEC", Seconds { max: 86_400 }, "5", "Silence before the fallback comes; 0 or less: none"),
     key("input.start_in_grace", "", Bool, "false", "Start in GRACE instead of FALLBACK, for a station that comes up a moment later"),
-    key("input.order", "", Inputs, "[\"live\", \"station\"]", "Inputs by precedence: the first present one is on air"),
+    key("input.order", "TOWER_INPUTS", Inputs, "[\"live\", \"station\"]", "Inputs by precedence: the first present one is on air"),
+    key("live.device", "TOWER_LIVE_DEVICE", Device, "\"\"", "Sound card for live input: a card's id, usb:PATH or any ALSA name (`tower devices` lists them); \"\": none"),
+    key("live.channels", "", CHANNELS, "\"stereo\"", "What of the card is heard: both channels, one of them on both sides, or their mean"),
+    key("live.latency", "", LATENCY, "\"normal\"", "\"normal\": 96 ms of the card's sound wait as a cushion; \"low\": 48 ms"),
+    key("live.gain_db", "", GAIN_DB, "0", "The card's sound is made louder (or, below 0, quieter) by so many dB"),
+    key("live.limiter", "", Bool, "false", "Keep true peaks of the card's sound below -1 dBTP; costs 5 ms of delay"),
+    key("live.silence_dbfs", "", DBFS, "-60", "Below this RMS level, in dBFS, the card counts as silent"),
+    key("live.silence_sec", "", Seconds { max: 86_400 }, "10", "Silent for so long, it gives way to the next input; 0: never"),
+    key("live.resume_dbfs", "", DBFS, "-54", "Above this RMS level, in dBFS, the card counts as heard"),
+    key("live.resume_sec", "", Seconds { max: 3600 }, "2", "Heard for so long, it is on air (again); a card that was opened starts silent"),
     key("fallback.file", "TOWER_SILENCE_MP3_PATH", File { none: true }, "\"\"", "What to loop when there is no program, anything FFmpeg reads; \"\": the tone"),
     key("fallback.tone_hz", "TOWER_TONE_FREQUENCY", ToneHz, "440", "Pitch of the fallback tone; 0: silence instead of a tone"),
     key("encoder.enabled", "TOWER_ENCODER_ENABLED", Bool, "true", "false: no FFmpeg is started and silent frames are on air, for tests"),
