@@ -1,6 +1,9 @@
 //! Live input: a sound card, brought to the tower's time and format (V).
 
 pub mod convert;
+pub mod drift;
+pub mod feed;
+pub mod resampler;
 
 use crate::{
     config::LiveLatency,
