@@ -1,6 +1,9 @@
 //! Live input: a sound card, brought to the tower's time and format (V).
 
+pub mod card;
 pub mod convert;
+pub mod device;
+pub mod negotiate;
 
 use crate::{
     config::LiveLatency,
