@@ -7,8 +7,7 @@
 
 use rubato::{
     Adjustable, Async, FixedAsync, Resampler, ResamplerConstructionError, SincInterpolationParameters,
-    SincInterpolationType, WindowFunction,
-    audioadapter_buffers::direct::InterleavedSlice,
+    SincInterpolationType, WindowFunction, audioadapter_buffers::direct::InterleavedSlice,
 };
 
 use crate::{
@@ -159,7 +158,8 @@ mod tests {
         for rate_hz in [44_100, 48_000, 96_000] {
             for hz in [50.0, 1000.0, 16_000.0] {
                 let sound = sine_through(rate_hz, hz, 0.0);
-                let power = sound.iter().map(|value| value * value).sum::<f64>() / f64::from(u32::try_from(sound.len()).expect("short"));
+                let power = sound.iter().map(|value| value * value).sum::<f64>()
+                    / f64::from(u32::try_from(sound.len()).expect("short"));
                 let db = 10.0 * (2.0 * power).log10();
                 assert!(db.abs() < 0.1, "{hz} Hz at {rate_hz}: {db} dB");
             }
