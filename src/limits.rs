@@ -118,7 +118,7 @@ pub const LIVE_LIMITER_DBTP: f64 = -1.0;
 /// two bad crystals differ. A sixtieth of a semitone.
 pub const LIVE_PPM_MAX: u32 = 1500;
 /// The published difference of the crystals is measured over this long…
-pub const PPM_WINDOW_SEC: usize = 8;
+pub const PPM_WINDOW_SEC: usize = 6;
 /// … around so long ago.
 pub const PPM_LAG_SEC: usize = 30;
 /// A card gives its sound in periods of about this length.

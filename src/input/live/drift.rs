@@ -89,24 +89,31 @@ impl DriftLoop {
     }
 }
 
-/// How many points there may be: one a second.
-const POINTS_MAX: usize = 64;
+/// Points a second.
+const POINTS_PER_SEC: usize = 4;
+const POINT_NS: u64 = 1_000_000_000 / POINTS_PER_SEC as u64;
+const WINDOW_POINTS: usize = PPM_WINDOW_SEC * POINTS_PER_SEC;
+const LAG_POINTS: usize = PPM_LAG_SEC * POINTS_PER_SEC;
+/// Twice what a figure of that age needs.
+const POINTS_MAX: usize = 2 * (LAG_POINTS + WINDOW_POINTS);
 
 /// How much faster the card's crystal runs than the tower's clock: the slope of the card's
 /// count of frames over time, around half a minute ago. (So a change shows half a minute
 /// later, and exactly; a figure of this very moment would be mostly noise.)
 ///
-/// Whoever looks at the clock and the card does so late, and never early. So of each second
-/// the observation counts that was the least late: the one with the most frames for its time.
+/// Whoever looks at the clock and the card does so late, and never early. So of each
+/// quarter of a second the observation counts that was the least late: the one with the most
+/// frames for its time.
 #[derive(Debug, Clone)]
 pub struct RateMeter {
     rate_hz: f64,
     /// Time and count of the first observation.
     origin: Option<(u64, u64)>,
-    second: u64,
-    /// The least late one of the second that is going on.
+    /// Which quarter of a second is going on.
+    quarter: u64,
+    /// The least late one in it.
     best: Option<Point>,
-    /// Of the seconds before. The newest overwrites the oldest.
+    /// Of those before. The newest overwrites the oldest.
     points: [Point; POINTS_MAX],
     taken: usize,
     slope: f64,
@@ -126,7 +133,7 @@ impl RateMeter {
         Self {
             rate_hz: f64::from(rate_hz),
             origin: None,
-            second: 0,
+            quarter: 0,
             best: None,
             points: [Point::default(); POINTS_MAX],
             taken: 0,
@@ -140,10 +147,10 @@ impl RateMeter {
         let (origin_ns, first) = *self.origin.get_or_insert((now_ns, frames));
         let since_ns = now_ns.saturating_sub(origin_ns);
         let at = seconds(since_ns);
-        let second = since_ns / 1_000_000_000;
-        if second != self.second {
-            self.end_second();
-            self.second = second;
+        let quarter = since_ns / POINT_NS;
+        if quarter != self.quarter {
+            self.end_quarter();
+            self.quarter = quarter;
         }
         #[allow(clippy::cast_precision_loss)] // 2^53 frames are thousands of years
         let too_many = frames.saturating_sub(first) as f64 - at * self.rate_hz;
@@ -153,12 +160,12 @@ impl RateMeter {
         }
     }
 
-    fn end_second(&mut self) {
+    fn end_quarter(&mut self) {
         if let Some(best) = self.best.take() {
             self.points[self.taken % POINTS_MAX] = best;
             self.taken += 1;
         }
-        if self.taken > PPM_WINDOW_SEC {
+        if self.taken > WINDOW_POINTS {
             self.slope = slope(self.window().map(|at| self.points[at % POINTS_MAX]));
             // Which one is the least late is known only to who knows the slope, more or less.
             if !std::mem::replace(&mut self.is_slope_known, true) {
@@ -169,9 +176,9 @@ impl RateMeter {
 
     /// Which points count: around the middle of what is known, until that is half a minute ago.
     fn window(&self) -> RangeInclusive<usize> {
-        let half = PPM_WINDOW_SEC / 2;
-        // (The newest is a second old, more or less.)
-        let lag = (PPM_LAG_SEC - 1).min(self.taken.min(POINTS_MAX) / 2);
+        let half = WINDOW_POINTS / 2;
+        // (The newest is one old, more or less.)
+        let lag = (LAG_POINTS - 1).min(self.taken.min(POINTS_MAX) / 2);
         let middle = self.taken - 1 - lag;
         middle - half..=middle + half
     }
@@ -182,9 +189,9 @@ impl RateMeter {
         *self = Self { rate_hz, slope, is_slope_known, ..Self::new(0) };
     }
 
-    /// In parts per million; `None` for the first twenty seconds.
+    /// In parts per million; `None` for the first 13 s.
     pub fn ppm(&self) -> Option<f64> {
-        (self.taken > PPM_WINDOW_SEC).then_some(self.slope / self.rate_hz * 1e6)
+        (self.taken > WINDOW_POINTS).then_some(self.slope / self.rate_hz * 1e6)
     }
 }
 
@@ -292,9 +299,9 @@ mod tests {
         for tick in 0..20_000u64 {
             let sec = f64::from(u32::try_from(tick).expect("small")) / 100.0;
             frames += 441.0 * (1.0 + truth(sec) / 1e6);
-            // Whoever looks comes up to a quarter of a millisecond after the card has counted.
+            // Whoever looks comes up to 131 µs after the card has counted.
             dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let late_ns = u64::from(dice >> 14);
+            let late_ns = u64::from(dice >> 15);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             meter.observe(5_000 * MS + tick * 10 * MS + late_ns, frames as u64);
             if tick < 2000 {

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! *What waits* is counted in samples and to the moment: frames in the queue, what is in the fifo,
-//! what the card holds, less what the pump has used up of its tick. So it is a smooth figure,
-//! though the card delivers in periods and the pump takes whole frames.
+//! what the card holds, less what the pump will take with its next tick, in proportion to how near
+//! that is. So it is a smooth figure, though the card delivers in periods and the pump
+//! takes whole frames: it is what waits when the pump has just taken one.
 //!
 //! A *stream* is sound without a gap. It begins at its target exactly: with silence before it where
 //! too little waits, without its oldest sound where too much does (nobody has heard it yet). From
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     config::{ChannelPick, LiveConfig},
-    frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ},
+    frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ, TICK_MS},
     limits::{LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_TOO_MUCH_MS},
     meter::tap::MeterTap,
     pump::position::{Position, PumpPosition},
@@ -270,7 +271,7 @@ impl LiveFeed {
         if self.stream != Stream::None && self.fifo.frames() > fade_frames {
             let from = self.fifo.used - fade_frames * CHANNELS;
             fade(&mut self.fifo.values[from..self.fifo.used], |at| 1.0 - at / ramp(fade_frames));
-            let missing = self.resampler.frames_needed().saturating_sub(self.fifo.frames());
+            let missing = self.resampler.correct(self.drift.correction()).saturating_sub(self.fifo.frames());
             self.fifo.push_silence(missing);
             self.make_frames();
         }
@@ -299,10 +300,8 @@ impl LiveFeed {
 
     fn make_frames(&mut self) {
         loop {
-            let frames = self.resampler.frames_needed();
-            if self.fifo.frames() < frames
-                || !self.resampler.frame(self.drift.correction(), self.fifo.waiting(), &mut self.frame)
-            {
+            let frames = self.resampler.correct(self.drift.correction());
+            if self.fifo.frames() < frames || !self.resampler.frame(self.fifo.waiting(), &mut self.frame) {
                 return;
             }
             self.fifo.drop_oldest(frames);
@@ -329,7 +328,9 @@ impl LiveFeed {
         let limiter_samples = if self.limiter.is_some() { LOOKAHEAD_SAMPLES } else { 0 };
         let filters_ms = (self.resampler.delay_samples() + limiter_samples) as f64 / SAMPLES_PER_MS;
         stats.queue_ms.set(Some(queue_ms));
-        stats.latency_ms.set(Some(queue_ms + filters_ms + self.deps.on_air_lag_ms as f64));
+        // A sample waits for the tick that takes its frame, and plays when its turn in it comes.
+        let whole_ms = queue_ms + TICK_MS as f64 + filters_ms + self.deps.on_air_lag_ms as f64;
+        stats.latency_ms.set(Some(whole_ms));
         stats.ppm.set(self.rate.ppm());
     }
 }

@@ -50,8 +50,11 @@ impl DriftResampler {
         self.ratio
     }
 
-    /// The card's frames for the next pump frame.
-    pub fn frames_needed(&self) -> usize {
+    /// The next frame is made with `correction` more samples than the card's rate says.
+    /// Returns how many of the card's frames it takes.
+    pub fn correct(&mut self, correction: f64) -> usize {
+        // A correction beyond the bound is refused, and the last one stays.
+        let _ = self.inner.set_resample_ratio(self.ratio * (1.0 + correction), true);
         self.inner.input_frames_next()
     }
 
@@ -60,12 +63,9 @@ impl DriftResampler {
         self.inner.output_delay()
     }
 
-    /// Makes a pump frame of the first [`Self::frames_needed`] frames of `input` (interleaved
-    /// stereo), with `correction` more samples than the card's rate says. False, and nothing
-    /// is made, if there are too few.
-    pub fn frame(&mut self, correction: f64, input: &[f32], output: &mut [f32; PUMP_FRAME_VALUES]) -> bool {
-        // A correction beyond the bound is refused, and the last one stays.
-        let _ = self.inner.set_resample_ratio(self.ratio * (1.0 + correction), true);
+    /// Makes a pump frame of the first frames of `input` (interleaved stereo), as many as
+    /// [`Self::correct`] said. False, and nothing is made, if there are too few.
+    pub fn frame(&mut self, input: &[f32], output: &mut [f32; PUMP_FRAME_VALUES]) -> bool {
         let frames = input.len() / CHANNELS;
         let (Ok(input), Ok(mut output)) = (
             InterleavedSlice::new(input, CHANNELS, frames),
@@ -100,14 +100,11 @@ mod tests {
         let mut output = [0.0; PUMP_FRAME_VALUES];
         let (mut at, mut heard) = (0usize, Vec::new());
         for _ in 0..30 {
-            let frames = resampler.frames_needed();
+            let frames = resampler.correct(correction);
             let sine = |n: usize| (TAU * hz * (at + n) as f64 / f64::from(rate_hz)).sin() as f32;
             let input: Vec<f32> = (0..frames).flat_map(|n| [sine(n), 0.0]).collect();
-            // What it needs may change with the correction, by a frame.
-            let input = [input.as_slice(), &[0.0; 8]].concat();
-            let needed = resampler.frames_needed();
-            assert!(resampler.frame(correction, &input, &mut output));
-            at += needed;
+            assert!(resampler.frame(&input, &mut output));
+            at += frames;
             heard.extend(output.iter().step_by(2).map(|value| f64::from(*value)));
         }
         heard.split_off(4800)
@@ -170,7 +167,7 @@ mod tests {
     fn too_little_makes_nothing() {
         let mut resampler = DriftResampler::new(48_000).expect("a resampler");
         let mut output = [7.0; PUMP_FRAME_VALUES];
-        assert!(!resampler.frame(0.0, &[0.5; 100], &mut output));
+        assert!(!resampler.frame(&[0.5; 100], &mut output));
         assert!(output.iter().all(|value| *value == 7.0));
         assert!(DriftResampler::new(0).is_err());
     }
