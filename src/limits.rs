@@ -123,6 +123,20 @@ pub const LIVE_RATE_HZ_MAX: u32 = 192_000;
 pub const LIVE_CHANNELS_MAX: u32 = 64;
 /// Descriptors that a card may want to be waited for by; one that wants more is refused.
 pub const CARD_DESCRIPTORS_MAX: usize = 8;
+/// More than this beyond its target is not stretched away, which would take minutes: the
+/// machine has stood still, and the stream begins anew.
+pub const LIVE_TOO_MUCH_MS: u64 = 200;
+/// A stream of the card's begins and ends over this: 5 ms.
+pub const LIVE_FADE_SAMPLES: usize = 240;
+/// What `live.limiter` keeps true peaks below.
+pub const LIVE_LIMITER_DBTP: f64 = -1.0;
+/// How far the card's sound may be stretched to keep it in its place: three times what
+/// two bad crystals differ. A sixtieth of a semitone.
+pub const LIVE_PPM_MAX: u32 = 1500;
+/// The published difference of the crystals is measured over this long…
+pub const PPM_WINDOW_SEC: usize = 8;
+/// … around so long ago.
+pub const PPM_LAG_SEC: usize = 30;
 /// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.
 pub const CAPTURE_PRIORITY: i32 = 55;
 /// PCM for the meter, which comes round every 100 ms: 768 ms.

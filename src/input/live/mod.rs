@@ -3,7 +3,10 @@
 pub mod card;
 pub mod convert;
 pub mod device;
+pub mod drift;
+pub mod feed;
 pub mod negotiate;
+pub mod resampler;
 
 use crate::{
     config::LiveLatency,
