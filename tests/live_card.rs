@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{sys::eventfd::EventFd, sys::stat::Mode, unistd::mkfifo};
+use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use nix::{errno::Errno, sys::eventfd::EventFd, sys::stat::Mode, unistd::mkfifo};
 use retrowaves::{
     cli::tower::devices::devices,
     config::{self, LiveConfig, LiveLatency, TowerConfig},
@@ -20,6 +21,10 @@ use retrowaves::{
         device::Roots,
     },
 };
+
+/// Aborts the test at any allocation of ours where none is allowed (libasound has its own).
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 /// A folder with the configuration of ALSA that this process has, and FIFOs.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -103,6 +108,21 @@ fn what_is_not_there_is_said_in_the_words_of_alsa() {
     }
     let error = open("broken").expect_err("broken").to_string();
     assert!(error.starts_with("broken: ") && error.contains("nonsense"), "{error}");
+}
+
+#[test]
+fn what_the_capture_thread_calls_allocates_nothing() {
+    let mut card = open("null").expect("opened");
+    let wake = EventFd::new().expect("eventfd");
+    let mut bytes = vec![0; 480 * card.setup().frame_bytes()];
+    let results = assert_no_alloc(|| {
+        let started = card.start();
+        let woken = card.wait(wake.as_fd(), 1000);
+        let (avail, read) = (card.avail(), card.read(&mut bytes));
+        // It runs already: an errno is made without allocating, too.
+        (started, woken, avail.is_ok(), read, card.start(), card.recover())
+    });
+    assert_eq!(results, (Ok(()), Ok(Woken::Card), true, Ok(480), Err(Errno::EBADFD), Ok(())));
 }
 
 #[test]
