@@ -107,22 +107,6 @@ pub const LIVE_TARGET_MS: u64 = 96;
 /// The same with `live.latency = "low"`: 2 frames, as few as a tick can be served from
 /// with a period on its way.
 pub const LIVE_TARGET_LOW_MS: u64 = 48;
-/// A card gives its sound in periods of about this length.
-pub const LIVE_PERIOD_MS: u64 = 10;
-/// The same with `live.latency = "low"`.
-pub const LIVE_PERIOD_LOW_MS: u64 = 5;
-/// What a card keeps for us if we are late; then it overruns.
-pub const LIVE_BUFFER_MS: u64 = 400;
-/// Periods of a card's buffer, if it has so many: fewer leave no time to be late in.
-pub const LIVE_PERIODS_MIN: u32 = 4;
-/// Rates that a card may have: below, it is a telephone; above, nothing more is heard.
-pub const LIVE_RATE_HZ_MIN: u32 = 8000;
-/// The highest of them.
-pub const LIVE_RATE_HZ_MAX: u32 = 192_000;
-/// Channels that a card may have; the first two are used.
-pub const LIVE_CHANNELS_MAX: u32 = 64;
-/// Descriptors that a card may want to be waited for by; one that wants more is refused.
-pub const CARD_DESCRIPTORS_MAX: usize = 8;
 /// More than this beyond its target is not stretched away, which would take minutes: the
 /// machine has stood still, and the stream begins anew.
 pub const LIVE_TOO_MUCH_MS: u64 = 200;
@@ -137,6 +121,36 @@ pub const LIVE_PPM_MAX: u32 = 1500;
 pub const PPM_WINDOW_SEC: usize = 8;
 /// … around so long ago.
 pub const PPM_LAG_SEC: usize = 30;
+/// A card gives its sound in periods of about this length.
+pub const LIVE_PERIOD_MS: u64 = 10;
+/// The same with `live.latency = "low"`.
+pub const LIVE_PERIOD_LOW_MS: u64 = 5;
+/// What a card keeps for us if we are late; then it overruns.
+pub const LIVE_BUFFER_MS: u64 = 400;
+/// Periods of a card's buffer, if it has so many: fewer leave no time to be late in.
+pub const LIVE_PERIODS_MIN: u32 = 4;
+/// Rates that a card may have: below, it is a telephone; above, nothing more is heard.
+pub const LIVE_RATE_HZ_MIN: u32 = 8000;
+/// The highest of them.
+pub const LIVE_RATE_HZ_MAX: u32 = 192_000;
+/// Channels that a card may have; the first two are used.
+pub const LIVE_CHANNELS_MAX: u32 = 64;
+/// How long the capture thread waits for a card before it looks at the clock.
+pub const CARD_WAIT_MS: u16 = 100;
+/// From before to after a look at how much a card holds; one that took longer says nothing.
+pub const CARD_LOOK_US_MAX: u64 = 500;
+/// Turns in a row in which a card is ready and has nothing; then it is broken.
+pub const CARD_EMPTY_TURNS_MAX: u32 = 1000;
+/// A card that gives nothing for so long is closed, and opened again.
+pub const CARD_QUIET_MS: u64 = 1500;
+/// A card that went is looked for after so long, then after twice as long each time…
+pub const CARD_RETRY_MS: u64 = 250;
+/// … up to this: as long as somebody waits who has just plugged it in.
+pub const CARD_RETRY_MS_MAX: u64 = 2000;
+/// A card that ran for so long works; when it goes it is looked for at once.
+pub const CARD_SETTLED_MS: u64 = 5000;
+/// Descriptors that a card may want to be waited for by; one that wants more is refused.
+pub const CARD_DESCRIPTORS_MAX: usize = 8;
 /// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.
 pub const CAPTURE_PRIORITY: i32 = 55;
 /// PCM for the meter, which comes round every 100 ms: 768 ms.

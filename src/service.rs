@@ -29,13 +29,22 @@ use crate::{
     encoder::{EncoderError, EncoderManager},
     fallback::{FallbackGenerator, FallbackLoader},
     fence,
-    input::station_socket::{IngestError, IngestHandle, StationSocket},
+    frame::TICK_MS,
+    input::{
+        live::{
+            capture::{self, CaptureHandle},
+            event::LiveEvent,
+            feed::FeedDeps,
+        },
+        station_socket::{IngestError, IngestHandle, StationSocket},
+    },
     journal::{Journal, journal},
     logging::LogHandle,
-    pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent},
+    meter::tap::MeterTap,
+    pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent, position::PumpPosition},
     router::AudioInputRouter,
     signals::Signals,
-    stats::{EncoderStats, IngestStats, ListenerStats, PumpStats},
+    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
     sys,
 };
 
@@ -108,10 +117,12 @@ pub struct TowerService {
     ingest: IngestHandle,
     encoder: EncoderManager,
     pump: PumpHandle,
+    capture: Option<CaptureHandle>,
     fallback: FallbackLoader,
     door: DoorHandle,
     control: ControlHandle,
     pump_journal: Journal<PumpEvent>,
+    live_journal: Journal<LiveEvent>,
     journal_wake: Arc<EventFd>,
     pump_stats: Arc<PumpStats>,
     listeners: Arc<ListenerStats>,
@@ -138,6 +149,16 @@ impl TowerService {
             EncoderManager::new(config, clock.clone(), encoder_stats.clone(), journal_wake.clone())?;
         let (fallback, loader) = FallbackGenerator::new(&config.fallback, &config.encoder.ffmpeg)?;
         let (reporter, pump_journal) = journal(journal_wake.clone());
+        let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
+        let live_position = Arc::<PumpPosition>::default();
+        let feed = FeedDeps {
+            router: router.clone(),
+            position: live_position.clone(),
+            tap: live_tap,
+            stats: live_stats,
+            on_air_lag_ms: clock.lag_frames() * TICK_MS,
+        };
+        let (live_reporter, live_journal) = journal(journal_wake.clone());
         let deps = PumpDeps {
             router: router.clone(),
             clock: clock.clone(),
@@ -146,7 +167,7 @@ impl TowerService {
             reporter,
             stats: pump_stats.clone(),
             forced: Arc::default(),
-            live_position: Arc::default(),
+            live_position,
             tap: Arc::default(),
         };
         let pump = AudioPump::new(&config.input, &config.live, deps);
@@ -164,16 +185,19 @@ impl TowerService {
         let ingest = station.start()?;
         encoder.start()?;
         let pump = pump.start()?;
+        let capture = capture::start(&config.live, feed, live_reporter)?;
         let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
         let control = control::start(ControlDeps { config, sources, frame_bytes })?;
         Ok(Self {
             ingest,
             encoder,
             pump,
+            capture,
             fallback: loader,
             door,
             control,
             pump_journal,
+            live_journal,
             journal_wake,
             pump_stats,
             listeners,
@@ -210,6 +234,9 @@ impl TowerService {
         while let Some(event) = self.pump_journal.take() {
             log::log!(event.level(), "{event}");
         }
+        while let Some(event) = self.live_journal.take() {
+            log::warn!("{event}");
+        }
         self.encoder.log_events();
     }
 
@@ -232,6 +259,9 @@ impl TowerService {
         fence::raise("tower:fence", timeout, stopped.clone());
         self.control.stop();
         let door = self.door.stop();
+        if let Some(capture) = &mut self.capture {
+            capture.stop();
+        }
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();

@@ -8,7 +8,7 @@ pub mod mix;
 #[cfg(test)]
 pub(crate) mod signals;
 mod sliding_max;
-pub mod true_peak;
+mod true_peak;
 
 /// A level in dB as a factor of amplitude.
 pub fn linear_from_db(db: f64) -> f64 {

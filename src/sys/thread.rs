@@ -30,6 +30,18 @@ pub fn set_fifo(priority: i32) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Makes the calling thread an ordinary one again.
+///
+/// # Errors
+/// EPERM where not even that is permitted.
+pub fn set_normal() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // The flag has to stay: only a privileged thread may take it away.
+    // SAFETY: `param` is initialised and outlives the call; 0 is the calling thread.
+    let rc = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, &raw const param) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets the calling thread's nice value.
 ///
 /// # Errors

@@ -30,16 +30,17 @@ pub enum SampleFormat {
 }
 
 impl SampleFormat {
-    /// All there are, in the order of their numbers.
+    /// By preference: what keeps most of a card's bits first (24 of 32 are what f32 holds
+    /// anyway), what is rare last.
     pub const ALL: [Self; 9] = [
-        Self::S16Le,
+        Self::S32Le,
         Self::S24Le3,
         Self::S24Le,
-        Self::S32Le,
         Self::F32Le,
-        Self::S16Be,
-        Self::S24Be3,
+        Self::S16Le,
         Self::S32Be,
+        Self::S24Be3,
+        Self::S16Be,
         Self::U8,
     ];
 
@@ -50,7 +51,7 @@ impl SampleFormat {
 
     /// Back from the number in `LiveStats::format`.
     pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::S16Le)
+        Self::ALL.into_iter().find(|format| *format as u8 == number).unwrap_or(Self::S16Le)
     }
 
     /// Bytes of one sample of one channel.

@@ -111,6 +111,13 @@ pub fn resolve(written: &str, roots: &Roots) -> Result<String, DeviceError> {
     Ok(cards.iter().find(|card| card.id == written).map_or_else(|| written.to_owned(), Card::pcm))
 }
 
+/// The name of the card that a PCM is on, if that says so (`hw:CARD=id`).
+pub fn name_of(pcm: &str, roots: &Roots) -> Option<String> {
+    let (_, behind) = pcm.split_once("CARD=")?;
+    let id = behind.split(',').next().unwrap_or(behind);
+    cards(roots).into_iter().find(|card| card.id == id).map(|card| card.name)
+}
+
 /// Opens what was written.
 ///
 /// # Errors
@@ -198,7 +205,6 @@ fn parse_cards(text: &str) -> Vec<Card> {
 
 /// `/proc/asound/pcm`: one line a PCM, `01-00: USB Audio : USB Audio : playback 1 : capture 1`.
 fn captures(text: &str, index: u32, id: &str) -> Vec<Capture> {
-    // The list is in the order in which drivers came.
     let capture = |line: &str| {
         let mut parts = line.split(": ");
         let (card, device) = parts.next()?.split_once('-')?;
@@ -209,6 +215,7 @@ fn captures(text: &str, index: u32, id: &str) -> Vec<Capture> {
         let pcm = format!("hw:CARD={id},DEV={device}");
         (card == index && captures).then(|| Capture { device, pcm, name: (*name).to_owned() })
     };
+    // The list is in the order in which drivers came.
     let mut captures: Vec<Capture> = text.lines().filter_map(capture).collect();
     captures.sort_unstable_by_key(|capture| capture.device);
     captures

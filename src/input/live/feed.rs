@@ -17,7 +17,7 @@
 //!
 //! Runs in the capture thread: no allocation, lock or I/O once made.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use super::{
     card::Setup,
@@ -167,28 +167,34 @@ impl LiveFeed {
     }
 
     /// The card was looked at: at `now_ns`, `held_frames` waited in it. Steers; begins a stream
-    /// where none is, or where the one that was has stood still for too long.
-    pub fn look(&mut self, now_ns: u64, held_frames: usize) {
+    /// where none is, or (true) where the one that was has stood still for too long.
+    pub fn look(&mut self, now_ns: u64, held_frames: usize) -> bool {
         // The pump is just then in its tick, or has not begun: another look comes soon.
         let Some(position) = self.deps.position.read() else {
-            return;
+            return false;
         };
         self.rate.observe(now_ns, self.given + held_frames as u64);
         let waiting = self.waiting_samples(now_ns, held_frames, position);
-        match &mut self.stream {
-            Stream::None => self.begin(waiting),
-            Stream::Begun { has_flowed: true, .. } if !position.flowing => self.restart(now_ns, held_frames, position),
-            Stream::Begun { .. } if waiting > self.target_samples + too_much_samples() => {
-                self.restart(now_ns, held_frames, position);
-            }
+        let stood_still = match &mut self.stream {
+            Stream::None => false,
             Stream::Begun { has_flowed, .. } => {
+                let too_much = waiting > self.target_samples + too_much_samples();
+                let stood_still = *has_flowed && (!position.flowing || too_much);
                 *has_flowed |= position.flowing;
-                if position.flowing {
-                    self.drift.observe(now_ns, waiting);
-                }
+                stood_still
             }
+        };
+        if stood_still {
+            self.end_stream();
+            self.deps.stats.restarts.add(1);
+        }
+        if self.stream == Stream::None {
+            self.begin(self.waiting_samples(now_ns, held_frames, position));
+        } else if position.flowing {
+            self.drift.observe(now_ns, waiting);
         }
         self.publish();
+        stood_still
     }
 
     /// Takes whole frames of the card's; what the fifo cannot hold at once is taken in turns.
@@ -212,6 +218,12 @@ impl LiveFeed {
             }
             bytes = &bytes[frames * frame_bytes..];
         }
+    }
+
+    /// Counts an xrun; how many there were by now.
+    pub fn count_xrun(&self) -> u64 {
+        self.deps.stats.xruns.add(1);
+        self.deps.stats.xruns.get()
     }
 
     /// The card lost sound, and goes on: what comes is another stream.
@@ -249,12 +261,6 @@ impl LiveFeed {
             fade_frames: self.fade_frames(),
         };
         self.drift.restart();
-    }
-
-    fn restart(&mut self, now_ns: u64, held_frames: usize, position: Position) {
-        self.end_stream();
-        self.deps.stats.restarts.add(1);
-        self.begin(self.waiting_samples(now_ns, held_frames, position));
     }
 
     /// What is left is faded out and completed with silence. (Too little to be faded is

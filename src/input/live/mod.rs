@@ -1,12 +1,16 @@
 //! Live input: a sound card, brought to the tower's time and format (V).
 
+pub mod capture;
 pub mod card;
 pub mod convert;
 pub mod device;
 pub mod drift;
+pub mod event;
 pub mod feed;
+pub mod life;
 pub mod negotiate;
 pub mod resampler;
+pub mod running;
 
 use crate::{
     config::LiveLatency,

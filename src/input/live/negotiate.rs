@@ -22,19 +22,6 @@ use crate::{
 
 /// The rate of the air: a card that has it needs no resampling but for its drift.
 const RATE_HZ: u32 = 48_000;
-/// By preference: what keeps most of a card's bits first (24 of 32 are what f32 holds
-/// anyway), what is rare last.
-const FORMATS: [SampleFormat; SampleFormat::ALL.len()] = [
-    SampleFormat::S32Le,
-    SampleFormat::S24Le3,
-    SampleFormat::S24Le,
-    SampleFormat::F32Le,
-    SampleFormat::S16Le,
-    SampleFormat::S32Be,
-    SampleFormat::S24Be3,
-    SampleFormat::S16Be,
-    SampleFormat::U8,
-];
 /// Rates that cards have.
 const RATES_HZ: [u32; 11] = [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
 
@@ -135,7 +122,7 @@ fn software(pcm: &PCM) -> alsa::Result<(Frames, Frames)> {
 pub(super) fn offer(pcm: &PCM) -> alsa::Result<Offer> {
     let params = HwParams::any(pcm)?;
     params.set_rate_resample(false)?;
-    let formats = FORMATS.into_iter().filter(|format| params.test_format(alsa_format(*format)).is_ok());
+    let formats = SampleFormat::ALL.into_iter().filter(|format| params.test_format(alsa_format(*format)).is_ok());
     Ok(Offer {
         formats: formats.collect(),
         channels: (params.get_channels_min()?, params.get_channels_max()?),
@@ -150,7 +137,7 @@ fn rates(params: &HwParams) -> alsa::Result<Vec<u32>> {
 
 /// The first of our formats that `accepts` takes.
 fn preferred_format(mut accepts: impl FnMut(SampleFormat) -> bool) -> Option<SampleFormat> {
-    FORMATS.into_iter().find(|format| accepts(*format))
+    SampleFormat::ALL.into_iter().find(|format| accepts(*format))
 }
 
 /// Two channels; else one; else the fewest that `accepts` takes.
@@ -232,7 +219,7 @@ mod tests {
     fn alsa_calls_our_formats_what_we_call_them() {
         for format in SampleFormat::ALL {
             assert_eq!(alsa_format(format).to_string(), format.name());
-            assert!(FORMATS.contains(&format), "{}", format.name());
+            assert_eq!(SampleFormat::from_u8(format as u8), format);
         }
     }
 
