@@ -10,14 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{sys::eventfd::EventFd, sys::stat::Mode, unistd::mkfifo};
+use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use nix::{errno::Errno, sys::eventfd::EventFd, sys::stat::Mode, unistd::mkfifo};
 use retrowaves::{
-    config::LiveLatency,
+    cli::tower::devices::devices,
+    config::{self, LiveConfig, LiveLatency, TowerConfig},
     input::live::{
         card::{AlsaCard, CardError, Woken, look},
         convert::SampleFormat,
+        device::Roots,
     },
 };
+
+/// Aborts the test at any allocation of ours where none is allowed (libasound has its own).
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 /// A folder with the configuration of ALSA that this process has, and FIFOs.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -37,6 +44,12 @@ pcm.cd {{ type plug slave {{ pcm \"null\" rate 44100 format S16_LE }} }}
 pcm.fast {{ type plug slave {{ pcm \"null\" rate 384000 }} }}
 pcm.fed {{ type file slave.pcm \"null\" file \"/dev/null\" infile \"{}\" format \"raw\" }}
 pcm.broken {{ type nonsense }}
+pcm.hw {{
+  @args [ CARD DEV ]
+  @args.CARD {{ type string }}
+  @args.DEV {{ type integer default 0 }}
+  type null
+}}
 ",
         fifo.display()
     );
@@ -98,6 +111,21 @@ fn what_is_not_there_is_said_in_the_words_of_alsa() {
 }
 
 #[test]
+fn what_the_capture_thread_calls_allocates_nothing() {
+    let mut card = open("null").expect("opened");
+    let wake = EventFd::new().expect("eventfd");
+    let mut bytes = vec![0; 480 * card.setup().frame_bytes()];
+    let results = assert_no_alloc(|| {
+        let started = card.start();
+        let woken = card.wait(wake.as_fd(), 1000);
+        let (avail, read) = (card.avail(), card.read(&mut bytes));
+        // It runs already: an errno is made without allocating, too.
+        (started, woken, avail.is_ok(), read, card.start(), card.recover())
+    });
+    assert_eq!(results, (Ok(()), Ok(Woken::Card), true, Ok(480), Err(Errno::EBADFD), Ok(())));
+}
+
+#[test]
 fn a_card_is_read_as_it_is_fed_and_whoever_waits_for_it_can_be_woken() {
     let fifo = FOLDER.join("fifo");
     let feeder = thread::spawn(move || {
@@ -124,4 +152,45 @@ fn a_card_is_read_as_it_is_fed_and_whoever_waits_for_it_can_be_woken() {
     assert_eq!(card.wait(wake.as_fd(), 1000), Ok(Woken::Told));
     assert_eq!(card.recover(), Ok(()));
     feeder.join().expect("joined").expect("fed");
+}
+
+fn live(device: &str) -> LiveConfig {
+    config::load::<TowerConfig>(None, &[format!("live.device={device:?}")]).expect("configuration").config.live
+}
+
+/// A kernel of which these files tell.
+fn kernel(name: &str, cards: &str, pcms: &str) -> Roots {
+    let proc_asound = FOLDER.join(name);
+    fs::create_dir_all(&proc_asound).expect("folder");
+    fs::write(proc_asound.join("cards"), cards).expect("cards");
+    fs::write(proc_asound.join("pcm"), pcms).expect("pcm");
+    Roots { proc_asound, sys_class_sound: FOLDER.join("none") }
+}
+
+#[test]
+fn devices_lists_each_card_with_what_to_write_and_what_would_be_used() {
+    let cards = " 0 [CODEC          ]: USB-Audio - USB Audio CODEC\n                      at usb-1, full speed\n";
+    let roots = kernel("one", cards, "00-00: USB Audio : USB Audio : playback 1 : capture 1\n");
+    let text = devices(&live("CODEC"), &roots);
+    for part in [
+        "CODEC: USB Audio CODEC\n  at usb-1, full speed\n  live.device = \"CODEC\"\n",
+        "  hw:CARD=CODEC,DEV=0  USB Audio\n    has        S32_LE ",
+        "    would use  48000 Hz, 2 channels, S32_LE, ",
+        "live.device = \"CODEC\"\n  hw:CARD=CODEC: would use 48000 Hz, ",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let text = devices(&live("CODEX"), &roots);
+    assert!(text.contains("CODEX: no sound card has this id") && text.contains("there are: CODEC"), "{text}");
+    let text = devices(&live("usb:1-9"), &roots);
+    assert!(text.contains("usb:1-9: no sound card is plugged in there; there are: CODEC"), "{text}");
+}
+
+#[test]
+fn devices_without_a_card_says_so_and_what_to_do() {
+    let text = devices(&live(""), &kernel("no-card", "--- no soundcards ---\n", ""));
+    assert!(text.starts_with("no sound card was found\n  Plug one in"), "{text}");
+    assert!(text.contains("live.device is not set"), "{text}");
+    let text = devices(&live("cd"), &kernel("no-card", "", ""));
+    assert!(text.contains("live.device = \"cd\"\n  would use 44100 Hz, 2 channels"), "{text}");
 }

@@ -8,13 +8,15 @@ use retrowaves::{
         options::ConfigArgs,
         say, tell,
         tower::{
-            args::{self, Command, ProbeArgs},
-            help,
+            args::{self, Command, MeterArgs, MeterOf, ProbeArgs},
+            devices::devices,
+            help, meter,
             probe::probe,
             status,
         },
     },
     config::{self, Loaded, TowerConfig},
+    input::live::device::Roots,
     logging, service,
     signals::Signals,
 };
@@ -46,6 +48,8 @@ fn act(command: Command) -> Exit {
                 Err(error) => VOICE.misuse(&error),
             })
         }
+        Command::Devices(args) => with_config(&args, |loaded| tell(&devices(&loaded.config.live, &Roots::default()))),
+        Command::Meter(args) => show_levels(&args),
         Command::Probe(args) => with_config(&args.config, |loaded| try_ffmpeg(&loaded.config, &args)),
     }
 }
@@ -67,6 +71,22 @@ fn show_status(url: &str) -> Exit {
             exit
         }
         Err(error) => VOICE.failure(&error),
+    }
+}
+
+fn show_levels(args: &MeterArgs) -> Exit {
+    let ended = |shown: Result<(), meter::MeterError>| shown.map_or_else(|error| VOICE.failure(&error), |()| Exit::Ok);
+    match &args.of {
+        MeterOf::Device(device) => with_config(&args.config, |loaded| {
+            ended(meter::of_device(device, loaded.config.live.latency, args.seconds))
+        }),
+        MeterOf::Tower { url: Some(url) } => ended(meter::of_tower(url, args.seconds)),
+        MeterOf::Tower { url: None } => {
+            with_config(&args.config, |loaded| match status::local_url(&loaded.config.http) {
+                Ok(url) => ended(meter::of_tower(&url, args.seconds)),
+                Err(error) => VOICE.misuse(&error),
+            })
+        }
     }
 }
 

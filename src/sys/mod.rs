@@ -6,5 +6,6 @@
 pub mod child;
 pub mod futex;
 pub mod socket;
+pub mod terminal;
 pub mod thread;
 pub mod time;

@@ -31,6 +31,10 @@ pub enum Command {
     },
     /// Try FFmpeg.
     Probe(ProbeArgs),
+    /// List sound cards.
+    Devices(ConfigArgs),
+    /// Show levels.
+    Meter(MeterArgs),
 }
 
 /// What help is about.
@@ -46,6 +50,10 @@ pub enum Topic {
     Status,
     /// `tower probe`
     Probe,
+    /// `tower devices`
+    Devices,
+    /// `tower meter`
+    Meter,
 }
 
 /// `tower probe`
@@ -57,6 +65,29 @@ pub struct ProbeArgs {
     pub timeout_ms: Option<u64>,
     /// Which FFmpeg, which bit rate.
     pub config: ConfigArgs,
+}
+
+/// `tower meter`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeterArgs {
+    /// Whose levels.
+    pub of: MeterOf,
+    /// Ends after so long; none: when it is stopped.
+    pub seconds: Option<u64>,
+    /// For the port, and how a card is opened.
+    pub config: ConfigArgs,
+}
+
+/// Whose levels are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeterOf {
+    /// A running tower's.
+    Tower {
+        /// Where it is; none: this machine, the configured port.
+        url: Option<String>,
+    },
+    /// A card's, which is opened for it; written as in `live.device`.
+    Device(String),
 }
 
 /// What FFmpeg is fed with.
@@ -74,7 +105,7 @@ pub enum ProbeSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// No such command.
-    #[error("unknown command {0:?}; there are run, status, config and probe (see `tower --help`)")]
+    #[error("unknown command {0:?}; there are run, status, config, probe, devices and meter (see `tower --help`)")]
     UnknownCommand(String),
     /// An option of another command, or of none.
     #[error("{why} (see `tower {command} --help`)")]
@@ -96,6 +127,12 @@ pub enum ArgsError {
     /// Out of range.
     #[error("--timeout-ms {0}: allowed is a whole number from 1 to 600000")]
     ProbeTimeout(String),
+    /// A tower's levels or a card's.
+    #[error("say --device or --url, not both (see `tower meter --help`)")]
+    MeterOf,
+    /// Out of range.
+    #[error("--seconds {0}: allowed is a whole number from 1 to 86400")]
+    MeterSeconds(String),
 }
 
 /// Parses the arguments after the program's name.
@@ -112,6 +149,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsEr
             Some("config") => config(&mut parser),
             Some("status") => status(&mut parser),
             Some("probe") => probe(&mut parser),
+            Some("devices") => devices(&mut parser),
+            Some("meter") => meter(&mut parser),
             Some("help") => Ok(Command::Help(Topic::Tower)),
             _ => Err(ArgsError::UnknownCommand(word.to_string_lossy().into_owned())),
         },
@@ -202,6 +241,39 @@ fn probe(parser: &mut Parser) -> Result<Command, ArgsError> {
     Ok(Command::Probe(ProbeArgs { source, timeout_ms: timeout_ms.transpose()?, config }))
 }
 
+fn devices(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let config = options(parser, Topic::Devices, |_, _| Ok(false)).map_err(of("devices"))?;
+    Ok(config.map_or_else(|instead| instead, Command::Devices))
+}
+
+fn meter(parser: &mut Parser) -> Result<Command, ArgsError> {
+    let (mut device, mut url, mut seconds) = (None, None, None);
+    let own = |parser: &mut Parser, name: &str| {
+        let option = match name {
+            "device" => &mut device,
+            "url" => &mut url,
+            "seconds" => &mut seconds,
+            _ => return Ok(false),
+        };
+        *option = Some(parser.value()?.string()?);
+        Ok(true)
+    };
+    let config = match options(parser, Topic::Meter, own).map_err(of("meter"))? {
+        Ok(config) => config,
+        Err(instead) => return Ok(instead),
+    };
+    let of = match (device, url) {
+        (Some(_), Some(_)) => return Err(ArgsError::MeterOf),
+        (Some(device), None) => MeterOf::Device(device),
+        (None, url) => MeterOf::Tower { url },
+    };
+    let seconds = seconds.map(|text: String| match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(seconds),
+        _ => Err(ArgsError::MeterSeconds(text)),
+    });
+    Ok(Command::Meter(MeterArgs { of, seconds: seconds.transpose()?, config }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +287,7 @@ mod tests {
         let set = ConfigArgs { file: Some("f.toml".into()), set: vec!["http.port=1".into(), "log.level=debug".into()] };
         let probe =
             |source, timeout_ms| Command::Probe(ProbeArgs { source, timeout_ms, config: ConfigArgs::default() });
+        let meter = |of, seconds| Command::Meter(MeterArgs { of, seconds, config: ConfigArgs::default() });
         let status = |url: Option<&str>| Command::Status { url: url.map(str::to_owned), config: ConfigArgs::default() };
         let table = [
             ("", Command::Help(Topic::Tower)),
@@ -229,6 +302,11 @@ mod tests {
             ("status --url http://radio.local", status(Some("http://radio.local"))),
             ("probe --silence", probe(ProbeSource::Silence, None)),
             ("probe --file a.mp3 --timeout-ms 9", probe(ProbeSource::File("a.mp3".into()), Some(9))),
+            ("devices", Command::Devices(ConfigArgs::default())),
+            ("devices --help", Command::Help(Topic::Devices)),
+            ("meter", meter(MeterOf::Tower { url: None }, None)),
+            ("meter --url http://a --seconds 3", meter(MeterOf::Tower { url: Some("http://a".into()) }, Some(3))),
+            ("meter --device usb:1-1.2", meter(MeterOf::Device("usb:1-1.2".into()), None)),
         ];
         for (line, command) in table {
             assert_eq!(parsed(line), Ok(command), "tower {line}");
@@ -248,6 +326,11 @@ mod tests {
             ("probe", "--silence"),
             ("probe --tone --silence", "one of"),
             ("probe --tone --timeout-ms 0", "1 to 600000"),
+            ("devices hw:0", "tower devices --help"),
+            ("meter --device", "missing argument"),
+            ("meter --device a --url b", "not both"),
+            ("meter --seconds 0", "1 to 86400"),
+            ("meter --seconds soon", "1 to 86400"),
         ];
         for (line, said) in table {
             let error = parsed(line).expect_err(line);

@@ -5,10 +5,12 @@ use super::args::Topic;
 const TOWER: &str = "\
 tower: a radio station's transmitter. Every 24 ms exactly one MP3 frame is on air.
 
-Usage: tower run     start it; no configuration is needed
-       tower status  is it healthy, what is on air
-       tower config  every setting and where it came from
-       tower probe   does FFmpeg work here
+Usage: tower run      start it; no configuration is needed
+       tower status   is it healthy, what is on air
+       tower config   every setting and where it came from
+       tower probe    does FFmpeg work here
+       tower devices  which sound cards there are, and what to write into live.device
+       tower meter    levels, of a running tower or of a card
        tower --version
 
 `tower COMMAND --help` says more.
@@ -56,6 +58,24 @@ Exit code 0 only if MP3 frames came in time.
       --file FILE            feed it this audio file
       --timeout-ms N         for the first frame, 1 to 600000 (default: encoder.startup_timeout_ms)";
 
+const DEVICES: &str = "\
+Usage: tower devices [--config FILE] [--set table.key=value]…
+
+Lists the sound cards with the names that stay (the card's id, its USB socket), what each has, and what
+the tower would use; then the same of live.device. A card that is in use is not disturbed.
+";
+
+const METER: &str = "\
+Usage: tower meter [--url URL] [--seconds N] [--config FILE] [--set table.key=value]…
+       tower meter --device D [--seconds N] [--config FILE] [--set table.key=value]…
+
+Shows peak and RMS in dBFS, ten times a second, until Ctrl-C: of a running tower its live input and what is on
+air, with loudness and alarms; of a card what it captures. Into a file or a pipe goes one line a second.
+
+      --url URL              of the tower (default: the configured port of this machine)
+      --device D             open this card instead, written as in live.device (see `tower devices`)
+      --seconds N            end after N seconds, 1 to 86400";
+
 /// What `--help` prints.
 pub fn help(topic: Topic) -> String {
     match topic {
@@ -64,5 +84,7 @@ pub fn help(topic: Topic) -> String {
         Topic::Config => format!("{CONFIG}{LAYERS}"),
         Topic::Status => format!("{STATUS}{LAYERS}"),
         Topic::Probe => format!("{PROBE}{LAYERS}"),
+        Topic::Devices => format!("{DEVICES}{LAYERS}"),
+        Topic::Meter => format!("{METER}{LAYERS}"),
     }
 }

@@ -1,7 +1,9 @@
 //! The command line of `tower`.
 
 pub mod args;
+pub mod devices;
 mod help;
+pub mod meter;
 pub mod probe;
 pub mod status;
 

@@ -58,7 +58,7 @@ pub fn local_url(http: &HttpConfig) -> Result<String, StatusError> {
 /// # Errors
 /// When it does not answer, or is no tower.
 pub fn status(url: &str) -> Result<(String, Exit), StatusError> {
-    let agent = agent();
+    let agent = agent(TIMEOUT);
     let base = url.trim_end_matches('/');
     let (health_code, health) = get(&agent, &format!("{base}/healthz"))?;
     let (status_code, status) = get(&agent, &format!("{base}/status"))?;
@@ -72,12 +72,13 @@ pub fn status(url: &str) -> Result<(String, Exit), StatusError> {
     }
 }
 
-fn agent() -> Agent {
+/// What asks: a whole answer takes this long at most.
+pub(super) fn agent(timeout: Duration) -> Agent {
     Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .timeout_resolve(Some(CONNECT_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_recv_response(Some(timeout))
         .max_redirects(0)
         .http_status_as_error(false)
         .proxy(None)
@@ -86,7 +87,7 @@ fn agent() -> Agent {
 }
 
 /// The HTTP status, and the body if it is JSON.
-fn get(agent: &Agent, url: &str) -> Result<(u16, Option<Value>), StatusError> {
+pub(super) fn get(agent: &Agent, url: &str) -> Result<(u16, Option<Value>), StatusError> {
     let no_answer = |source| StatusError::NoAnswer { url: url.to_owned(), source };
     let mut response = agent.get(url).call().map_err(no_answer)?;
     let limit = u64::try_from(WEB_REPLY_BYTES_MAX).unwrap_or(u64::MAX);

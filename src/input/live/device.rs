@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alsa::{Direction, Output, device_name::HintIter};
+
 use super::card::{AlsaCard, CardError};
 use crate::config::LiveLatency;
 
@@ -42,8 +44,18 @@ pub struct Card {
     pub long_name: String,
     /// The USB socket it is plugged into, such as 1-1.2; none: it is no USB card.
     pub usb_path: Option<String>,
-    /// What it captures from.
+    /// What it captures from, by number.
     pub captures: Vec<Capture>,
+}
+
+impl Card {
+    /// For ALSA, what its stable names mean: its first PCM that captures.
+    pub fn pcm(&self) -> String {
+        match self.captures.first() {
+            Some(capture) if capture.device > 0 => capture.pcm.clone(),
+            _ => format!("hw:CARD={}", self.id),
+        }
+    }
 }
 
 /// A PCM of a card that captures.
@@ -90,12 +102,13 @@ pub enum DeviceError {
 /// When nothing is plugged in at the USB path.
 pub fn resolve(written: &str, roots: &Roots) -> Result<String, DeviceError> {
     let cards = cards(roots);
-    let hw = |card: &Card| format!("hw:CARD={}", card.id);
     if let Some(path) = written.strip_prefix(USB) {
         let card = cards.iter().find(|card| card.usb_path.as_deref() == Some(path));
-        return card.map(hw).ok_or_else(|| DeviceError::NoUsb { path: path.to_owned(), there_are: there_are(&cards) });
+        return card
+            .map(Card::pcm)
+            .ok_or_else(|| DeviceError::NoUsb { path: path.to_owned(), there_are: there_are(&cards) });
     }
-    Ok(cards.iter().find(|card| card.id == written).map_or_else(|| written.to_owned(), hw))
+    Ok(cards.iter().find(|card| card.id == written).map_or_else(|| written.to_owned(), Card::pcm))
 }
 
 /// The name of the card that a PCM is on, if that says so (`hw:CARD=id`).
@@ -125,9 +138,21 @@ pub fn explained(written: &str, roots: &Roots, error: CardError) -> DeviceError 
     }
 }
 
+/// Names under which ALSA knows PCMs that capture, each with what it is, in a line.
+/// None of them is opened.
+pub fn known_pcms() -> Vec<(String, String)> {
+    let _quiet = Output::local_error_handler();
+    let Ok(hints) = HintIter::new(None, c"pcm") else {
+        return Vec::new();
+    };
+    // A hint without a direction is good for both.
+    let captures = hints.filter(|hint| hint.direction.is_none_or(|direction| direction == Direction::Capture));
+    captures.filter_map(|hint| Some((hint.name?, hint.desc.unwrap_or_default().replace('\n', ", ")))).collect()
+}
+
 /// The cards there are, by number. A kernel without sound has none.
 pub fn cards(roots: &Roots) -> Vec<Card> {
-    let read = |name: &str| fs::read_to_string(roots.proc_asound.join(name)).unwrap_or_default();
+    let read = |name: &str| printable(&fs::read(roots.proc_asound.join(name)).unwrap_or_default());
     let mut cards = parse_cards(&read("cards"));
     let pcms = read("pcm");
     for card in &mut cards {
@@ -136,6 +161,11 @@ pub fn cards(roots: &Roots) -> Vec<Card> {
         card.captures = captures(&pcms, card.index, &card.id);
     }
     cards
+}
+
+/// Names come from whatever was plugged in: they must not steer a terminal.
+fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace(|c: char| c.is_control() && c != '\n', "?")
 }
 
 fn there_are(cards: &[Card]) -> String {
@@ -185,7 +215,10 @@ fn captures(text: &str, index: u32, id: &str) -> Vec<Capture> {
         let pcm = format!("hw:CARD={id},DEV={device}");
         (card == index && captures).then(|| Capture { device, pcm, name: (*name).to_owned() })
     };
-    text.lines().filter_map(capture).collect()
+    // The list is in the order in which drivers came.
+    let mut captures: Vec<Capture> = text.lines().filter_map(capture).collect();
+    captures.sort_unstable_by_key(|capture| capture.device);
+    captures
 }
 
 /// The USB socket in the path of a device: of several, which are hubs, the last.
@@ -211,14 +244,15 @@ mod tests {
                       HDA Intel PCH at 0xf7f10000 irq 31
  2 [CODEC          ]: USB-Audio - USB Audio CODEC
                       BurrBrown USB Audio CODEC at usb-0000:00:14.0-1.2, full speed
-11 [CODEC_1        ]: USB-Audio - USB Audio - the second [one]: odd
+11 [CODEC_1        ]: USB-Audio - USB Audio - the second [one]: odd\u{1b}
                       BurrBrown USB Audio CODEC at usb-0000:00:14.0-3, full speed
 ";
     const PCMS: &str = "00-00: ALC887 Analog : ALC887 Analog : playback 1 : capture 1
 00-03: HDMI 0 : HDMI 0 : playback 1
 00-02: ALC887 Alt Analog : ALC887 Alt Analog : capture 1
 02-00: USB Audio : USB Audio : playback 1 : capture 1
-11-00: USB Audio :  : capture 2
+11-02: USB Audio #2 : USB Audio #2 : playback 1
+11-01: USB Audio :  : capture 2
 ";
 
     /// A kernel with a card on its board, one behind a hub, and one in a socket of its own.
@@ -250,7 +284,7 @@ mod tests {
             ("PCH", "hw:CARD=PCH"),
             ("CODEC", "hw:CARD=CODEC"),
             ("usb:1-1.2", "hw:CARD=CODEC"),
-            ("usb:1-3", "hw:CARD=CODEC_1"),
+            ("usb:1-3", "hw:CARD=CODEC_1,DEV=1"),
             ("hw:CARD=CODEC,DEV=0", "hw:CARD=CODEC,DEV=0"),
             ("plughw:2", "plughw:2"),
             ("default", "default"),
@@ -272,7 +306,7 @@ mod tests {
         let told: Vec<_> = cards.iter().map(|card| (card.index, card.id.as_str(), card.usb_path.as_deref())).collect();
         assert_eq!(told, [(0, "PCH", None), (2, "CODEC", Some("1-1.2")), (11, "CODEC_1", Some("1-3"))]);
         assert_eq!(cards[0].long_name, "HDA Intel PCH at 0xf7f10000 irq 31");
-        assert_eq!(cards[2].name, "USB Audio - the second [one]: odd");
+        assert_eq!(cards[2].name, "USB Audio - the second [one]: odd?");
         let pcms: Vec<_> = cards[0].captures.iter().map(|c| (c.device, c.pcm.as_str(), c.name.as_str())).collect();
         assert_eq!(pcms, [(0, "hw:CARD=PCH,DEV=0", "ALC887 Analog"), (2, "hw:CARD=PCH,DEV=2", "ALC887 Alt Analog")]);
         assert_eq!(cards[2].captures[0].name, "USB Audio");
