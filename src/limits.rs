@@ -109,7 +109,11 @@ pub const LIVE_TARGET_MS: u64 = 96;
 pub const LIVE_TARGET_LOW_MS: u64 = 48;
 /// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.
 pub const CAPTURE_PRIORITY: i32 = 55;
-/// PCM for the meter, which comes round every 100 ms: 768 ms.
+/// The meter comes round this often: what it publishes is never older, and a wake-up is cheap.
+pub const METER_ROUND_MS: u64 = 100;
+/// Loudness is integrated over the last hour: 288 KB.
+pub const LOUDNESS_HISTORY_MS: u32 = 3_600_000;
+/// PCM for the meter: 768 ms.
 pub const METER_PCM: QueueLimit = QueueLimit { frames_max: 32, when_full: WhenFull::DropNewest };
 /// The card's sound is made louder or quieter by this at most, in dB.
 pub const LIVE_GAIN_DB_MAX: i32 = 24;
@@ -269,6 +273,8 @@ const _: () = assert!(MP3.frames_max as u64 >= 2 * (CUSHION_MS_MAX / TICK_MS + 1
 const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES < ON_AIR.frames_max as u64);
 // A second accept of a catch-up pair stays within the wait for an input.
 const _: () = assert!(CATCH_UP_SPACING_MS > INPUT_WAIT_MS && 2 * CATCH_UP_SPACING_MS > LATE_TICK_MS);
+// The meter may be late by some rounds before anything is missing in the levels.
+const _: () = assert!(METER_PCM.frames_max as u64 * TICK_MS > 5 * METER_ROUND_MS);
 // A garbage-free packetizer needs room for three frames.
 const _: () = assert!(PACKETIZER_BYTES_MAX > 3 * MP3_FRAME_BYTES_MAX);
 // Frames that wait, the one being put together, the pipe and FFmpeg's own buffer, in all.
