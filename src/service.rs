@@ -32,10 +32,15 @@ use crate::{
     input::station_socket::{IngestError, IngestHandle, StationSocket},
     journal::{Journal, journal},
     logging::LogHandle,
+    meter::{
+        MeterStats,
+        tap::MeterTap,
+        thread::{Meter, MeterDeps, MeterHandle},
+    },
     pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent},
     router::AudioInputRouter,
     signals::Signals,
-    stats::{EncoderStats, IngestStats, ListenerStats, PumpStats},
+    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
     sys,
 };
 
@@ -108,6 +113,7 @@ pub struct TowerService {
     ingest: IngestHandle,
     encoder: EncoderManager,
     pump: PumpHandle,
+    meter: MeterHandle,
     fallback: FallbackLoader,
     door: DoorHandle,
     control: ControlHandle,
@@ -121,7 +127,7 @@ pub struct TowerService {
 }
 
 impl TowerService {
-    /// Builds everything, then starts: ingest, encoder, pump, stream, control.
+    /// Builds everything, then starts: ingest, encoder, pump, meter, stream, control.
     ///
     /// # Errors
     /// The first thing that cannot be had. What was bound before it is let go.
@@ -129,6 +135,8 @@ impl TowerService {
         let journal_wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let (pump_stats, encoder_stats) = (Arc::<PumpStats>::default(), Arc::<EncoderStats>::default());
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
+        let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
+        let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
         let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
@@ -147,9 +155,17 @@ impl TowerService {
             stats: pump_stats.clone(),
             forced: Arc::default(),
             live_position: Arc::default(),
-            tap: Arc::default(),
+            tap: on_air_tap.clone(),
         };
         let pump = AudioPump::new(&config.input, &config.live, deps);
+        let meter = Meter::new(MeterDeps {
+            pump: pump_stats.clone(),
+            live: live_stats.clone(),
+            live_configured: config.live.device.is_some(),
+            on_air_tap,
+            live_tap,
+            stats: meter_stats.clone(),
+        });
         let sources = StatusSources {
             started_ns: sys::time::now_ns(),
             pump: pump_stats.clone(),
@@ -158,18 +174,23 @@ impl TowerService {
             ingest: ingest_stats,
             router: router.clone(),
             mp3: ends.mp3,
+            live: live_stats,
+            live_device: config.live.device.clone(),
+            meter: meter_stats,
         };
 
         let frame_bytes = ends.outlet.frame_bytes();
         let ingest = station.start()?;
         encoder.start()?;
         let pump = pump.start()?;
+        let meter = meter.start()?;
         let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
         let control = control::start(ControlDeps { config, sources, frame_bytes })?;
         Ok(Self {
             ingest,
             encoder,
             pump,
+            meter,
             fallback: loader,
             door,
             control,
@@ -232,6 +253,7 @@ impl TowerService {
         fence::raise("tower:fence", timeout, stopped.clone());
         self.control.stop();
         let door = self.door.stop();
+        self.meter.stop();
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();
