@@ -118,7 +118,7 @@ pub const LIVE_LIMITER_DBTP: f64 = -1.0;
 /// two bad crystals differ. A sixtieth of a semitone.
 pub const LIVE_PPM_MAX: u32 = 1500;
 /// The published difference of the crystals is measured over this long…
-pub const PPM_WINDOW_SEC: usize = 6;
+pub const PPM_WINDOW_SEC: usize = 8;
 /// … around so long ago.
 pub const PPM_LAG_SEC: usize = 30;
 /// A card gives its sound in periods of about this length.
@@ -153,7 +153,11 @@ pub const CARD_SETTLED_MS: u64 = 5000;
 pub const CARD_DESCRIPTORS_MAX: usize = 8;
 /// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.
 pub const CAPTURE_PRIORITY: i32 = 55;
-/// PCM for the meter, which comes round every 100 ms: 768 ms.
+/// The meter comes round this often: what it publishes is never older, and a wake-up is cheap.
+pub const METER_ROUND_MS: u64 = 100;
+/// Loudness is integrated over the last hour: 288 KB.
+pub const LOUDNESS_HISTORY_MS: u32 = 3_600_000;
+/// PCM for the meter: 768 ms.
 pub const METER_PCM: QueueLimit = QueueLimit { frames_max: 32, when_full: WhenFull::DropNewest };
 /// The card's sound is made louder or quieter by this at most, in dB.
 pub const LIVE_GAIN_DB_MAX: i32 = 24;
@@ -313,6 +317,8 @@ const _: () = assert!(MP3.frames_max as u64 >= 2 * (CUSHION_MS_MAX / TICK_MS + 1
 const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES < ON_AIR.frames_max as u64);
 // A second accept of a catch-up pair stays within the wait for an input.
 const _: () = assert!(CATCH_UP_SPACING_MS > INPUT_WAIT_MS && 2 * CATCH_UP_SPACING_MS > LATE_TICK_MS);
+// The meter may be late by some rounds before anything is missing in the levels.
+const _: () = assert!(METER_PCM.frames_max as u64 * TICK_MS > 5 * METER_ROUND_MS);
 // A garbage-free packetizer needs room for three frames.
 const _: () = assert!(PACKETIZER_BYTES_MAX > 3 * MP3_FRAME_BYTES_MAX);
 // A card keeps more than what waits behind it: we may be late by that and nothing is lost.

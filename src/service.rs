@@ -40,7 +40,11 @@ use crate::{
     },
     journal::{Journal, journal},
     logging::LogHandle,
-    meter::tap::MeterTap,
+    meter::{
+        MeterStats,
+        tap::MeterTap,
+        thread::{Meter, MeterDeps, MeterHandle},
+    },
     pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent, position::PumpPosition},
     router::AudioInputRouter,
     signals::Signals,
@@ -118,6 +122,7 @@ pub struct TowerService {
     encoder: EncoderManager,
     pump: PumpHandle,
     capture: Option<CaptureHandle>,
+    meter: MeterHandle,
     fallback: FallbackLoader,
     door: DoorHandle,
     control: ControlHandle,
@@ -132,7 +137,7 @@ pub struct TowerService {
 }
 
 impl TowerService {
-    /// Builds everything, then starts: ingest, encoder, pump, stream, control.
+    /// Builds everything, then starts: ingest, encoder, pump, meter, stream, control.
     ///
     /// # Errors
     /// The first thing that cannot be had. What was bound before it is let go.
@@ -140,6 +145,8 @@ impl TowerService {
         let journal_wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let (pump_stats, encoder_stats) = (Arc::<PumpStats>::default(), Arc::<EncoderStats>::default());
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
+        let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
+        let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
         let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
@@ -149,13 +156,12 @@ impl TowerService {
             EncoderManager::new(config, clock.clone(), encoder_stats.clone(), journal_wake.clone())?;
         let (fallback, loader) = FallbackGenerator::new(&config.fallback, &config.encoder.ffmpeg)?;
         let (reporter, pump_journal) = journal(journal_wake.clone());
-        let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
         let live_position = Arc::<PumpPosition>::default();
         let feed = FeedDeps {
             router: router.clone(),
             position: live_position.clone(),
-            tap: live_tap,
-            stats: live_stats,
+            tap: live_tap.clone(),
+            stats: live_stats.clone(),
             on_air_lag_ms: clock.lag_frames() * TICK_MS,
         };
         let (live_reporter, live_journal) = journal(journal_wake.clone());
@@ -168,9 +174,17 @@ impl TowerService {
             stats: pump_stats.clone(),
             forced: Arc::default(),
             live_position,
-            tap: Arc::default(),
+            tap: on_air_tap.clone(),
         };
         let pump = AudioPump::new(&config.input, &config.live, deps);
+        let meter = Meter::new(MeterDeps {
+            pump: pump_stats.clone(),
+            live: live_stats.clone(),
+            live_configured: config.live.device.is_some(),
+            on_air_tap,
+            live_tap,
+            stats: meter_stats.clone(),
+        });
         let sources = StatusSources {
             started_ns: sys::time::now_ns(),
             pump: pump_stats.clone(),
@@ -179,6 +193,9 @@ impl TowerService {
             ingest: ingest_stats,
             router: router.clone(),
             mp3: ends.mp3,
+            live: live_stats,
+            live_device: config.live.device.clone(),
+            meter: meter_stats,
         };
 
         let frame_bytes = ends.outlet.frame_bytes();
@@ -186,6 +203,7 @@ impl TowerService {
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
+        let meter = meter.start()?;
         let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
         let control = control::start(ControlDeps { config, sources, frame_bytes })?;
         Ok(Self {
@@ -193,6 +211,7 @@ impl TowerService {
             encoder,
             pump,
             capture,
+            meter,
             fallback: loader,
             door,
             control,
@@ -262,6 +281,7 @@ impl TowerService {
         if let Some(capture) = &mut self.capture {
             capture.stop();
         }
+        self.meter.stop();
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();

@@ -201,6 +201,9 @@ impl World {
             ingest: Arc::default(),
             router: self.router.clone(),
             mp3: ends.mp3,
+            live: Arc::default(),
+            live_device: None,
+            meter: Default::default(),
             started_ns: now_ns(),
         };
         hammer(move || _ = std::hint::black_box(sources.status(NowPlaying::default(), true)));

@@ -1,16 +1,20 @@
-//! `/status`: everything a person asks first. Read from atomics; nobody is made to wait.
+//! `/status`: everything a person asks first. Read from atomics and short copies; nobody is made to wait.
+
+mod sound;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use serde::Serialize;
 
+use self::sound::{AlarmStatus, LevelsStatus, LiveStatus};
 use super::ingest_events::NowPlaying;
 use crate::{
     encoder::EncoderState,
+    meter::MeterStats,
     pump::selector::{Mode, Reason, Source},
     ring::{FrameRingBuffer, RingStats},
     router::{AudioInputRouter, InputId},
-    stats::{EncoderStats, IngestStats, ListenerStats, PumpStats},
+    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
     sys::time::now_ns,
 };
 
@@ -29,6 +33,12 @@ pub struct StatusSources {
     pub router: Arc<AudioInputRouter>,
     /// The queue between encoder and broadcaster.
     pub mp3: Arc<FrameRingBuffer>,
+    /// The sound card.
+    pub live: Arc<LiveStats>,
+    /// Its name in the configuration; none: there is no live input.
+    pub live_device: Option<String>,
+    /// Levels and alarms.
+    pub meter: MeterStats,
     /// `sys::time::now_ns` when the tower started.
     pub started_ns: u64,
 }
@@ -68,6 +78,9 @@ pub struct Status {
     title: Option<String>,
     artist: Option<String>,
     healthy: bool,
+    alarms: Vec<AlarmStatus>,
+    levels: LevelsStatus,
+    live: LiveStatus,
     encoder: EncoderStatus,
     pcm_buffer: BufferStatus,
     mp3_buffer: Mp3BufferStatus,
@@ -149,15 +162,19 @@ struct LatenessStatus {
 impl StatusSources {
     /// The status now.
     pub fn status(&self, playing: NowPlaying, healthy: bool) -> Status {
+        let now_ns = now_ns();
         Status {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_sec: now_ns().saturating_sub(self.started_ns) / 1_000_000_000,
+            uptime_sec: now_ns.saturating_sub(self.started_ns) / 1_000_000_000,
             mode: Mode::from_u8(self.pump.mode.load(Relaxed)).name(),
             source: Source::from_u8(self.pump.on_air.load(Relaxed)).name(),
             reason: Reason::from_u8(self.pump.reason.load(Relaxed)).text(),
             title: playing.title,
             artist: playing.artist,
             healthy,
+            alarms: self.alarms(now_ns),
+            levels: self.levels(),
+            live: self.live(),
             encoder: self.encoder(),
             pcm_buffer: BufferStatus::of(self.router.get_stats(InputId::Station)),
             mp3_buffer: self.mp3_buffer(),

@@ -1,12 +1,16 @@
 //! The control plane without its sockets: routes, status, who may change what.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::*;
 use crate::{
+    input::live::{LiveState, convert::SampleFormat},
     limits::{INPUT_PCM, MP3},
+    meter::{Alarm, judge::AlarmName},
+    pump::presence::Standing,
     ring::FrameRingBuffer,
     router::AudioInputRouter,
+    stats::LiveWords,
 };
 
 fn plane(loopback_may_change: bool) -> ControlPlane {
@@ -17,6 +21,9 @@ fn plane(loopback_may_change: bool) -> ControlPlane {
         ingest: Arc::default(),
         router: Arc::new(AudioInputRouter::new(INPUT_PCM.frames_max)),
         mp3: Arc::new(FrameRingBuffer::new(MP3.frames_max, 960, MP3.when_full)),
+        live: Arc::default(),
+        live_device: None,
+        meter: Default::default(),
         started_ns: crate::sys::time::now_ns(),
     };
     ControlPlane {
@@ -49,6 +56,14 @@ fn k2_status_has_everything_that_is_promised() {
         "/reason",
         "/title",
         "/artist",
+        "/alarms",
+        "/levels/peak_dbfs/1",
+        "/levels/rms_dbfs/1",
+        "/levels/lufs_momentary",
+        "/levels/lufs_short",
+        "/levels/lufs_integrated",
+        "/levels/clipped",
+        "/live/state",
         "/encoder/state",
         "/encoder/pid",
         "/encoder/restarts",
@@ -83,6 +98,81 @@ fn k2_status_has_everything_that_is_promised() {
         assert!(status.pointer(pointer).is_some(), "{pointer} is missing");
     }
     assert_eq!((&status["encoder"]["state"], &status["encoder"]["pid"]), (&"STOPPED".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn k2_v3_the_card_in_the_status_with_and_without_one() {
+    let mut plane = plane(true);
+    plane.sources.live_device = Some("hw:CARD=Desk".into());
+    let live = plane.sources.live.clone();
+    *live.words.lock().expect("one thread") =
+        LiveWords { pcm: "hw:CARD=Desk,DEV=0".into(), name: "Desk, USB Audio".into(), error: "no such device".into() };
+    live.rate_hz.store(44_100, Relaxed);
+    live.channels.store(2, Relaxed);
+    live.format.store(SampleFormat::S24Le3 as u8, Relaxed);
+    live.period_frames.store(256, Relaxed);
+    live.buffer_frames.store(2048, Relaxed);
+    live.real_time.store(true, Relaxed);
+    live.ppm.set(Some(-12.3));
+    live.queue_ms.set(Some(96.5));
+    live.latency_ms.set(Some(850.0));
+    live.xruns.add(3);
+    live.losses.add(1);
+    live.restarts.add(2);
+    live.state.store(LiveState::Waiting as u8, Relaxed);
+    let none = serde_json::Value::Null;
+    let counted = serde_json::json!({
+        "device": "hw:CARD=Desk", "pcm": "hw:CARD=Desk,DEV=0", "name": "Desk, USB Audio", "standing": "absent",
+        "real_time": true, "xruns": 3, "losses": 1, "restarts": 2, "overflows": 0,
+        "peak_dbfs": [none, none], "rms_dbfs": [none, none],
+        "lufs_momentary": none, "lufs_short": none, "lufs_integrated": none, "clipped": 0,
+    });
+    let mut waiting = serde_json::json!({
+        "state": "waiting", "error": "no such device", "rate": none, "channels": none, "format": none,
+        "period_frames": none, "buffer_frames": none, "ppm": none, "queue_ms": none, "latency_ms": none,
+    });
+    waiting.as_object_mut().expect("object").extend(counted.as_object().expect("object").clone());
+    assert_eq!(json(&plane.answer(get("/status")))["live"], waiting);
+
+    live.words.lock().expect("one thread").error.clear();
+    live.state.store(LiveState::Running as u8, Relaxed);
+    plane.sources.pump.live.store(Standing::Present as u8, Relaxed);
+    plane.sources.meter.live.peak_dbfs[1].set(Some(-3.25));
+    let mut running = serde_json::json!({
+        "state": "running", "error": none, "rate": 44_100, "channels": 2, "format": "S24_3LE",
+        "period_frames": 256, "buffer_frames": 2048, "ppm": -12.3, "queue_ms": 96.5, "latency_ms": 850.0,
+    });
+    running.as_object_mut().expect("object").extend(counted.as_object().expect("object").clone());
+    running["standing"] = "present".into();
+    running["peak_dbfs"][1] = (-3.25).into();
+    assert_eq!(json(&plane.answer(get("/status")))["live"], running);
+}
+
+#[test]
+fn k2_alarms_and_levels_in_the_status() {
+    let plane = plane(true);
+    let status = json(&plane.answer(get("/status")));
+    let none = serde_json::Value::Null;
+    assert_eq!(status["alarms"], serde_json::json!([]));
+    assert_eq!(
+        status["levels"],
+        serde_json::json!({
+            "peak_dbfs": [none, none], "rms_dbfs": [none, none],
+            "lufs_momentary": none, "lufs_short": none, "lufs_integrated": none, "clipped": 0,
+        })
+    );
+    let meter = &plane.sources.meter;
+    meter.on_air.rms_dbfs[0].set(Some(-23.01));
+    meter.on_air.clipped.add(7);
+    let since_ns = crate::sys::time::now_ns().saturating_sub(12_500_000_000);
+    meter.alarms.set(&[Alarm { name: AlarmName::OnAirSilence, text: "a sentence".into(), since_ns }]);
+    let status = json(&plane.answer(get("/status")));
+    assert_eq!(
+        status["alarms"],
+        serde_json::json!([{"alarm": "on_air_silence", "text": "a sentence", "since_sec": 12}])
+    );
+    assert_eq!(status["levels"]["rms_dbfs"], serde_json::json!([-23.01, none]));
+    assert_eq!(status["levels"]["clipped"], 7);
 }
 
 #[test]

@@ -54,6 +54,11 @@ pub enum Standing {
 impl Standing {
     const ALL: [Self; 3] = [Self::Absent, Self::Silent, Self::Present];
 
+    /// As it is written in status and logs.
+    pub fn name(self) -> &'static str {
+        ["absent", "silent", "present"][self as usize]
+    }
+
     /// Back from the number in `PumpStats::live`.
     pub fn from_u8(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Absent)

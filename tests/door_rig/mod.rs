@@ -103,6 +103,9 @@ impl Rig {
             ingest: Arc::default(),
             router: router.clone(),
             mp3: mp3.clone(),
+            live: Arc::default(),
+            live_device: None,
+            meter: Default::default(),
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");

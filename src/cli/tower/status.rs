@@ -103,9 +103,17 @@ fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> 
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{url}  {health}");
     let _ = writeln!(out, "on air     {}, {} ({})", at("/mode"), at("/source"), at("/reason"));
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        let at = |key: &str| word(alarm.get(key));
+        let _ = writeln!(out, "ALARM      {} for {} s: {}", at("alarm"), at("since_sec"), at("text"));
+    }
     if let Some(title) = status["title"].as_str() {
         let artist = status["artist"].as_str().map(|artist| format!("{artist}: ")).unwrap_or_default();
         let _ = writeln!(out, "title      {}", plain(&format!("{artist}{title}")));
+    }
+    let _ = writeln!(out, "levels     {}", levels(&status["levels"]));
+    if status["live"]["device"].is_string() {
+        let _ = writeln!(out, "live       {}", live(&status["live"]));
     }
     let _ = writeln!(
         out,
@@ -148,6 +156,42 @@ fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> 
     out
 }
 
+/// "RMS -23.0 -23.1, peak -20.0 -20.1 dBFS; -20.0 LUFS, -20.1 in the last hour"; what is silent is "-".
+fn levels(levels: &Value) -> String {
+    let at = |pointer: &str| match levels.pointer(pointer) {
+        Some(Value::Number(level)) => format!("{:.1}", level.as_f64().unwrap_or_default()),
+        Some(_) => "-".to_owned(),
+        None => "?".to_owned(),
+    };
+    format!(
+        "RMS {} {}, peak {} {} dBFS; {} LUFS, {} in the last hour",
+        at("/rms_dbfs/0"),
+        at("/rms_dbfs/1"),
+        at("/peak_dbfs/0"),
+        at("/peak_dbfs/1"),
+        at("/lufs_short"),
+        at("/lufs_integrated"),
+    )
+}
+
+/// A card that runs, or why none does.
+fn live(live: &Value) -> String {
+    let at = |key: &str| word(live.get(key));
+    if live["state"] != "running" {
+        return format!("{}: {}, {}", at("state"), at("device"), at("error"));
+    }
+    format!(
+        "{}, {}: {} Hz, {} ppm, {} ms queued, {} xruns; {}",
+        at("standing"),
+        at("name"),
+        at("rate"),
+        at("ppm"),
+        at("queue_ms"),
+        at("xruns"),
+        levels(live),
+    )
+}
+
 fn word(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "?".into(),
@@ -179,5 +223,60 @@ fn uptime(status: &Value) -> String {
         (0, 0) => format!("{minutes} min {} s", seconds % 60),
         (0, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The lines of the summary that begin with one of these words.
+    fn lines(status: &Value, words: &[&str]) -> Vec<String> {
+        let all = summary("http://tower", status, true, None);
+        all.lines().filter(|line| words.iter().any(|word| line.starts_with(word))).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn k2_alarms_levels_and_the_card_are_lines_of_the_summary() {
+        let levels = json!({"peak_dbfs": [-20.0, null], "rms_dbfs": [-23.01, null],
+            "lufs_momentary": -23.0, "lufs_short": -23.04, "lufs_integrated": null, "clipped": 0});
+        let mut status = json!({"mode": "PROGRAM", "alarms": [], "levels": levels,
+            "live": {"state": "off", "device": null}});
+        let words = ["ALARM", "levels", "live"];
+        let said = "levels     RMS -23.0 -, peak -20.0 - dBFS; -23.0 LUFS, - in the last hour";
+        assert_eq!(lines(&status, &words), [said]);
+
+        status["alarms"] = json!([{"alarm": "live_lost", "text": "it does not run", "since_sec": 7}]);
+        status["live"] = json!({"state": "waiting", "device": "hw:CARD=Desk", "error": "no such device"});
+        let expected =
+            ["ALARM      live_lost for 7 s: it does not run", said, "live       waiting: hw:CARD=Desk, no such device"];
+        assert_eq!(lines(&status, &words), expected);
+
+        status["live"] = levels;
+        for (key, value) in [
+            ("state", json!("running")),
+            ("device", json!("hw:1")),
+            ("standing", json!("present")),
+            ("name", json!("Desk")),
+            ("rate", json!(44_100)),
+            ("ppm", json!(-12.3)),
+            ("queue_ms", json!(96.5)),
+            ("xruns", json!(0)),
+        ] {
+            status["live"][key] = value;
+        }
+        let expected = "live       present, Desk: 44100 Hz, -12.3 ppm, 96.5 ms queued, 0 xruns; RMS -23.0 -, peak -20.0 - dBFS; -23.0 LUFS, - in the last hour";
+        assert_eq!(lines(&status, &["live"]), [expected]);
+    }
+
+    #[test]
+    fn k2_a_tower_that_tells_no_levels_has_question_marks() {
+        let status = json!({"mode": "PROGRAM"});
+        assert_eq!(
+            lines(&status, &["ALARM", "levels", "live"]),
+            ["levels     RMS ? ?, peak ? ? dBFS; ? LUFS, ? in the last hour"]
+        );
     }
 }

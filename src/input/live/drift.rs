@@ -189,7 +189,7 @@ impl RateMeter {
         *self = Self { rate_hz, slope, is_slope_known, ..Self::new(0) };
     }
 
-    /// In parts per million; `None` for the first 13 s.
+    /// In parts per million; `None` for the first 20 s.
     pub fn ppm(&self) -> Option<f64> {
         (self.taken > WINDOW_POINTS).then_some(self.slope / self.rate_hz * 1e6)
     }
