@@ -2,6 +2,7 @@
 //! TCP, fed over its socket, asked over HTTP.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod card;
 pub mod joins;
 pub mod listener;
 pub mod material;
