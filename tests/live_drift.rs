@@ -8,6 +8,9 @@
 //!
 //! An hour takes a minute of work, so this runs in an optimised build only (`make test` has one).
 
+// Samples and nanoseconds of an hour, far below 2^53.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+
 use std::{
     collections::VecDeque,
     f64::consts::TAU,
@@ -106,20 +109,10 @@ impl Card<'_> {
         for n in self.read..self.read + frames {
             let turns = |hz: f64| (TAU * (hz * n as f64 / self.rate_hz).fract()).sin() * PEAK;
             for value in [turns(HZ), turns(1.0)] {
-                bytes.extend((value * 65_536.0).round().to_le_bytes_of_i32());
+                bytes.extend(((value * 65_536.0).round() as i32).to_le_bytes());
             }
         }
         self.read += frames;
-    }
-}
-
-trait ToI32 {
-    fn to_le_bytes_of_i32(self) -> [u8; 4];
-}
-
-impl ToI32 for f64 {
-    fn to_le_bytes_of_i32(self) -> [u8; 4] {
-        (self as i32).to_le_bytes()
     }
 }
 
