@@ -10,8 +10,6 @@
 //! `RateMeter` says what the crystals really are to each other, for people: it does not steer.
 //! Pure: moments, fillings and counts in, numbers out. Nothing is read, nothing allocated.
 
-use std::ops::RangeInclusive;
-
 use crate::{
     frame::SAMPLE_RATE_HZ,
     limits::{LIVE_PPM_MAX, PPM_LAG_SEC, PPM_WINDOW_SEC},
@@ -166,7 +164,7 @@ impl RateMeter {
             self.taken += 1;
         }
         if self.taken > WINDOW_POINTS {
-            self.slope = slope(self.window().map(|at| self.points[at % POINTS_MAX]));
+            self.slope = self.measure();
             // Which one is the least late is known only to who knows the slope, more or less.
             if !std::mem::replace(&mut self.is_slope_known, true) {
                 self.taken = 0;
@@ -174,13 +172,25 @@ impl RateMeter {
         }
     }
 
-    /// Which points count: around the middle of what is known, until that is half a minute ago.
-    fn window(&self) -> RangeInclusive<usize> {
-        let half = WINDOW_POINTS / 2;
+    /// The slope around half a minute ago; of what is known less long, around its middle.
+    ///
+    /// A short window follows a crystal that changes, a long one is hardly moved by times that
+    /// are off. So the longest counts in which the points lie about a line as closely as in
+    /// the shortest.
+    fn measure(&self) -> f64 {
         // (The newest is one old, more or less.)
         let lag = (LAG_POINTS - 1).min(self.taken.min(POINTS_MAX) / 2);
+        let short = self.line(lag, WINDOW_POINTS / 2);
+        let scatter_max = 1.5 * short.scatter + 0.25;
+        let long = [LAG_POINTS - 2, LAG_POINTS / 2].into_iter().filter(|half| *half <= lag);
+        long.map(|half| self.line(lag, half)).find(|line| line.scatter <= scatter_max).unwrap_or(short).slope
+    }
+
+    /// Of `half` points before and after the one that is `lag` old.
+    fn line(&self, lag: usize, half: usize) -> Line {
         let middle = self.taken - 1 - lag;
-        middle - half..=middle + half
+        let window = middle.saturating_sub(half)..=middle + half;
+        Line::through(window.map(|at| self.points[at % POINTS_MAX]))
     }
 
     /// The count has a gap: all before it is forgotten.
@@ -195,16 +205,29 @@ impl RateMeter {
     }
 }
 
-/// Of the line that fits best.
-#[allow(clippy::cast_precision_loss)] // a dozen points
-fn slope(points: impl Iterator<Item = Point> + Clone) -> f64 {
-    let count = points.clone().count() as f64;
-    let (x, y) = points.clone().fold((0.0, 0.0), |sum, point| (sum.0 + point.at, sum.1 + point.too_many));
-    let (mean_x, mean_y) = (x / count, y / count);
-    let (over, under) = points.fold((0.0, 0.0), |(over, under), Point { at, too_many }| {
-        (over + (at - mean_x) * (too_many - mean_y), under + (at - mean_x).powi(2))
-    });
-    if under > 0.0 { over / under } else { 0.0 }
+/// The line that fits best.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// In frames a second.
+    slope: f64,
+    /// How far from it the points lie, in frames (RMS).
+    scatter: f64,
+}
+
+impl Line {
+    #[allow(clippy::cast_precision_loss)] // some hundred points
+    fn through(points: impl Iterator<Item = Point> + Clone) -> Self {
+        let count = points.clone().count() as f64;
+        let (x, y) = points.clone().fold((0.0, 0.0), |sum, point| (sum.0 + point.at, sum.1 + point.too_many));
+        let (mean_x, mean_y) = (x / count, y / count);
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+        for Point { at, too_many } in points {
+            let (x, y) = (at - mean_x, too_many - mean_y);
+            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y);
+        }
+        let slope = if xx > 0.0 { xy / xx } else { 0.0 };
+        Self { slope, scatter: ((yy - slope * xy).max(0.0) / count).sqrt() }
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // far below 2^53
