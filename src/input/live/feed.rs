@@ -352,3 +352,6 @@ fn ramp(frames: usize) -> f32 {
 fn too_much_samples() -> f64 {
     LIVE_TOO_MUCH_MS as f64 * SAMPLES_PER_MS
 }
+
+#[cfg(test)]
+mod tests;
