@@ -30,7 +30,7 @@ use super::{
 use crate::{
     config::{ChannelPick, LiveConfig},
     frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ, TICK_MS},
-    limits::{LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_TOO_MUCH_MS},
+    limits::{LIVE_BEGIN_AHEAD_MS, LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_PUT_OFF_MAX, LIVE_TOO_MUCH_MS},
     meter::tap::MeterTap,
     pump::position::{Position, PumpPosition},
     ring::Push,
@@ -78,6 +78,8 @@ pub struct LiveFeed {
     /// Of the card's frames: all that it has given since it was started.
     given: u64,
     stream: Stream,
+    /// Looks at which no stream was begun since the pump's tick was near.
+    put_off: u32,
 }
 
 /// Sound without a gap.
@@ -157,6 +159,7 @@ impl LiveFeed {
             pushed,
             given: 0,
             stream: Stream::None,
+            put_off: 0,
             resampler,
             deps,
         })
@@ -190,7 +193,9 @@ impl LiveFeed {
             self.deps.stats.restarts.add(1);
         }
         if self.stream == Stream::None {
-            self.begin(self.waiting_samples(now_ns, held_frames, position));
+            if self.is_time_to_begin(now_ns, position) {
+                self.begin(self.waiting_samples(now_ns, held_frames, position));
+            }
         } else if position.flowing {
             self.drift.observe(now_ns, waiting);
         }
@@ -248,6 +253,15 @@ impl LiveFeed {
         // Between two ticks the pump is using up what it took, though that is no longer here.
         let since_tick_ms = (now_ns as f64 - position.tick_ns as f64) / 1e6;
         queued + ours - since_tick_ms * SAMPLES_PER_MS
+    }
+
+    /// It is reckoned that the pump takes a stream's first frame with its next tick. Frames have to
+    /// be made until then, which takes its time, and a pump that finds too few comes a tick later.
+    fn is_time_to_begin(&mut self, now_ns: u64, position: Position) -> bool {
+        let near_ns = position.tick_ns + (TICK_MS - LIVE_BEGIN_AHEAD_MS) * 1_000_000;
+        let is_time = now_ns < near_ns || self.put_off >= LIVE_PUT_OFF_MAX;
+        self.put_off = if is_time { 0 } else { self.put_off + 1 };
+        is_time
     }
 
     /// Begins a stream where `waiting` samples wait, such that it begins at its target.
