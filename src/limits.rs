@@ -156,6 +156,8 @@ pub const CARD_RETRY_MS: u64 = 250;
 pub const CARD_RETRY_MS_MAX: u64 = 2000;
 /// A card that ran for so long works; when it goes it is looked for at once.
 pub const CARD_SETTLED_MS: u64 = 5000;
+/// At a stop a card's driver has this long to let the thread go; it may be in the opening of a card.
+pub const CARD_LET_GO_MS: u64 = 1000;
 /// Descriptors that a card may want to be waited for by; one that wants more is refused.
 pub const CARD_DESCRIPTORS_MAX: usize = 8;
 /// Priority of the capture thread under SCHED_FIFO: below the pump, above the encoder.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use retrowaves::encoder::Mp3Packetizer;
+use retrowaves::{encoder::Mp3Packetizer, sys::time::now_ns};
 
 use super::witness::{Stalls, Witness};
 
@@ -31,6 +31,8 @@ pub struct Recorder {
 pub struct Recording {
     pub head: String,
     pub bytes: Vec<u8>,
+    /// At which moment (CLOCK_MONOTONIC) so many bytes had come.
+    pub arrivals: Vec<(u64, usize)>,
     /// The longest time between two reads.
     pub worst_gap: Duration,
     /// The tower closed the connection.
@@ -86,6 +88,8 @@ fn record(stream: TcpStream, stop: &AtomicBool, recording: &Mutex<Recording>) {
             Ok(n) => {
                 let mut recording = recording.lock().expect("recorder");
                 recording.bytes.extend_from_slice(&bytes[..n]);
+                let so_far = recording.bytes.len();
+                recording.arrivals.push((now_ns(), so_far));
                 recording.worst_gap = recording.worst_gap.max(last.elapsed());
                 last = Instant::now();
             }

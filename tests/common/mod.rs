@@ -5,11 +5,13 @@
 pub mod card;
 pub mod joins;
 pub mod listener;
+pub mod live;
 pub mod material;
 pub mod pcm_sink;
 pub mod processes;
 pub mod programme;
 pub mod sender;
+pub mod sound;
 pub mod stand_in;
 pub mod station;
 pub mod witness;

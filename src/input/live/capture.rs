@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use nix::{
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     config::LiveConfig,
     journal::Reporter,
-    limits::CAPTURE_PRIORITY,
+    limits::{CAPTURE_PRIORITY, CARD_LET_GO_MS},
     stats::LiveWords,
     sys::{thread, time::now_ns},
 };
@@ -85,14 +86,24 @@ pub struct CaptureHandle {
 }
 
 impl CaptureHandle {
-    /// Lets go of the card and ends the thread. Called again, it does nothing.
+    /// Lets go of the card and ends the thread; one that a driver keeps ends with the program.
+    /// Called again, it does nothing.
     pub fn stop(&mut self) {
         self.shared.stop.store(true, Relaxed);
         // A full counter wakes too.
         let _ = self.shared.wake.write(1);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let give_up_ns = now_ns() + CARD_LET_GO_MS * 1_000_000;
+        while !thread.is_finished() {
+            if now_ns() > give_up_ns {
+                log::warn!("sound card: its driver does not let go of it; the stop does not wait for that");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
+        let _ = thread.join();
     }
 }
 
