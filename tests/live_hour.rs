@@ -65,7 +65,6 @@ fn look(tower: &Tower, seen: &mut Seen, ppm: f64) {
     let status = tower.status();
     let figure = |path: &str| status.pointer(path).and_then(Value::as_f64);
     seen.seconds += 1;
-    eprintln!("{} {:?} {:?}", seen.seconds, figure("/live/queue_ms"), figure("/live/ppm"));
     seen.seconds_of_station += u64::from(status["source"] == "station");
     for alarm in status["alarms"].as_array().expect("alarms") {
         seen.alarms.push(alarm.to_string());

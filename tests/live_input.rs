@@ -1,24 +1,3 @@
-<<<<<<< HEAD
-//! A sound card on air (V): a real tower with the test card.
-
-mod common;
-
-use std::time::Duration;
-
-use common::{
-    Setup,
-    card::{CONFIG_VARIABLE, PCM, TestCard},
-};
-
-#[test]
-fn v1_try() {
-    let card = TestCard::builder().make();
-    let tower = Setup::default().env(CONFIG_VARIABLE, card.config()).set(&format!("live.device={PCM}")).start();
-    card.set_tone([997.0, 997.0], [0.5, 0.5]);
-    std::thread::sleep(Duration::from_secs(8));
-    println!("{:#}", tower.status());
-    println!("{}", tower.log());
-=======
 //! A sound card on air (V1, V3): whatever it is, it is heard as it should be, and a tower whose
 //! card is none runs on without it.
 
@@ -252,5 +231,4 @@ fn v3_a_device_whose_fifo_ends_is_given_up_and_one_that_hangs_in_its_opening_doe
     witness.assert_ticks(&tower, 0);
     let (status, took) = tower.stop();
     assert!(status.success() && took < Duration::from_secs(4), "{status:?} after {took:?}");
->>>>>>> e2e
 }
