@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use retrowaves::config::{
-    ConfigErrors, Kind, Layers, Origin, Places, Raw, STATION, Slow, Sources, TOWER, TowerConfig, Value,
+    ChannelPick, ConfigErrors, Kind, Layers, LiveConfig, LiveLatency, Origin, Places, Raw, STATION, Slow, Sources,
+    TOWER, TowerConfig, Value,
 };
-use retrowaves::router::InputId;
+use retrowaves::{pump::level::SilenceRule, router::InputId};
 
 fn places() -> Places {
     Places::in_folder(Path::new("/r"))
@@ -77,6 +78,8 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_PCM_BUFFER_SIZE", "50"),
         ("TOWER_MP3_BUFFER_CAPACITY_FRAMES", "200"),
         ("TOWER_PCM_GRACE_SEC", "2.5"),
+        ("TOWER_INPUTS", "station,live"),
+        ("TOWER_LIVE_DEVICE", " CODEC"),
         ("TOWER_SILENCE_MP3_PATH", "/music/a b.mp3"),
         ("TOWER_TONE_FREQUENCY", "0"),
         ("TOWER_CLIENT_TIMEOUT_MS", "300"),
@@ -106,6 +109,8 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!(config.control.socket, Path::new("/b/c.sock"));
     assert_eq!(config.control.web_socket, Path::new("/b/web.sock"));
     assert_eq!((config.input.buffer_frames, config.input.grace_ms), (50, 2500));
+    assert_eq!(config.input.order, [InputId::Station, InputId::Live]);
+    assert_eq!(config.live.device.as_deref(), Some("CODEC"));
     assert_eq!((config.fallback.file, config.fallback.tone_hz), (Some("/music/a b.mp3".into()), 0));
     let encoder = &config.encoder;
     assert!(!encoder.enabled && !encoder.spare && encoder.debug);
@@ -116,6 +121,26 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!((encoder.max_restarts, encoder.recovery_retry_minutes), (2, 3));
     assert_eq!((config.log.file, config.log.level), ("/l/t.log".into(), log::LevelFilter::Debug));
     assert_eq!(config.shutdown_timeout_sec, 9);
+}
+
+#[test]
+fn v1_q5_the_keys_of_live_input_reach_their_fields() {
+    let live = config("", &[], &[]).live;
+    assert_eq!(live, LiveConfig::default());
+    assert_eq!((live.device, live.channels, live.latency), (None, ChannelPick::Stereo, LiveLatency::Normal));
+    assert_eq!((live.gain.to_bits(), live.limiter), (1f32.to_bits(), false));
+    assert_eq!(live.silence, Some(SilenceRule::new((-60.0, 10_000), (-54.0, 2000))));
+    let file = "[live]\ndevice = \"usb:1-1.2\"\nchannels = \"mix\"\nlatency = \"low\"\ngain_db = -6.0206\nlimiter = true\n\
+                silence_dbfs = -50\nsilence_sec = 1.5\nresume_dbfs = -40.5\nresume_sec = 0\n";
+    let live = config(file, &[], &[]).live;
+    assert_eq!((live.device.as_deref(), live.channels), (Some("usb:1-1.2"), ChannelPick::Mix));
+    assert_eq!((live.latency, live.limiter), (LiveLatency::Low, true));
+    assert!((live.gain - 0.5).abs() < 0.0001, "{}", live.gain);
+    assert_eq!(live.silence, Some(SilenceRule::new((-50.0, 1500), (-40.5, 0))));
+    assert_eq!(config("[live]\nsilence_sec = 0\n", &[], &[]).live.silence, None);
+    let flaps = errors("[live]\nsilence_dbfs = -54\n", &[], &[]);
+    assert_eq!(flaps.len(), 1, "{flaps:?}");
+    assert!(flaps[0].contains("must be above live.silence_dbfs = -54"), "{flaps:?}");
 }
 
 #[test]
