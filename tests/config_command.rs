@@ -1,5 +1,7 @@
 //! `tower` as a person meets it: output, exit codes, and nothing done by looking.
 
+mod common;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -7,6 +9,8 @@ use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
+
+use common::command::{bare, said};
 
 /// A folder of one test, removed at its end.
 struct Folder(PathBuf);
@@ -32,19 +36,8 @@ impl Drop for Folder {
     }
 }
 
-/// The program, without the variables of whoever runs the tests.
 fn tower(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tower"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOWER_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null());
-    command
-}
-
-fn said(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    bare(env!("CARGO_BIN_EXE_tower"), args)
 }
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {

@@ -1,14 +1,18 @@
 //! `tower devices` and `tower meter` as a person meets them, with PCMs that need no hardware.
 
+mod common;
+
 use std::{
     fs,
     io::{Read, Write},
     net::TcpListener,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
 };
+
+use common::command::{bare, said};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -25,17 +29,9 @@ static ASOUND_CONF: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fn tower(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tower"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOWER_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).env("ALSA_CONFIG_PATH", &*ASOUND_CONF);
+    let mut command = bare(env!("CARGO_BIN_EXE_tower"), args);
+    command.env("ALSA_CONFIG_PATH", &*ASOUND_CONF);
     command
-}
-
-fn said(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {

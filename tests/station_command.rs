@@ -1,5 +1,7 @@
 //! `station` as a person meets it: output, exit codes, and what it asks of the station that runs.
 
+mod common;
+
 use std::{
     ffi::OsStr,
     fs,
@@ -9,9 +11,11 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::Command,
     thread::JoinHandle,
 };
+
+use common::command::{bare, said};
 
 use retrowaves::station::{
     control::protocol::{Answer, FileName, HistoryEntry, Request, reply_to_line},
@@ -35,19 +39,13 @@ impl Folder {
 
     /// The program, with everything of it in this folder.
     fn station(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_station"));
-        let ours = |name: &OsStr| ["STATION_", "TOWER_"].iter().any(|ours| name.to_string_lossy().starts_with(ours));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
-            command.env_remove(name);
-        }
+        let mut command = bare(env!("CARGO_BIN_EXE_station"), args);
         command
             .env("STATION_SOCKET_PATH", self.socket())
             .env("STATION_STATE_DIR", self.0.join("state"))
             .env("STATION_LOG_FILE", self.0.join("station.log"))
             .env("TOWER_SOCKET_PATH", self.0.join("pcm.sock"))
-            .current_dir(&self.0)
-            .args(args)
-            .stdin(Stdio::null());
+            .current_dir(&self.0);
         command
     }
 
@@ -60,11 +58,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn said(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// Answers one question at the socket; gives the question.

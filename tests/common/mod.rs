@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub mod card;
+pub mod command;
 pub mod joins;
 pub mod listener;
 pub mod live;
