@@ -73,11 +73,9 @@ fn expected_ms(queue_ms: f64) -> f64 {
 
 #[test]
 fn v2_latency_is_what_the_tower_says() {
-    for (latency, cushion_ms, expected_ms) in [
-        ("normal", 720, expected_ms(96.0) + 720.0),
-        ("normal", 0, expected_ms(96.0)),
-        ("low", 0, expected_ms(48.0)),
-    ] {
+    for (latency, cushion_ms, expected_ms) in
+        [("normal", 720, expected_ms(96.0) + 720.0), ("normal", 0, expected_ms(96.0)), ("low", 0, expected_ms(48.0))]
+    {
         let card = TestCard::builder().make();
         let tower = setup(&card)
             .set(&format!("live.latency={latency}"))

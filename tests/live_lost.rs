@@ -111,7 +111,8 @@ fn v3_r6_q5_a_pulled_card_gives_way_at_once_and_comes_back_when_it_has_been_hear
 
     let windows = tones(&heard.left, HZ);
     println!("{}", runs(&windows));
-    let found = |from, is: fn(&[f64; 3]) -> bool| first(&windows, from, is).unwrap_or_else(|| panic!("{}", runs(&windows)));
+    let found =
+        |from, is: fn(&[f64; 3]) -> bool| first(&windows, from, is).unwrap_or_else(|| panic!("{}", runs(&windows)));
     // Pulled: the station follows what waited.
     let pulled = heard.sample_at(pulled_ns) / WINDOW;
     let back = found(found(pulled, is_station), is_later);
