@@ -45,7 +45,7 @@ test:
 	@status=0; \
 	cargo test --locked --no-fail-fast --lib --bins || status=1; \
 	cargo test --locked --no-fail-fast --test '*' -- --test-threads=1 || status=1; \
-	cargo test --locked --profile counted --test rotation_cost || status=1; \
+	cargo test --locked --profile counted --test rotation_cost --test live_drift || status=1; \
 	exit $$status
 
 # Long runs are ignored tests; each lasts SOAK_SECONDS.

@@ -11,12 +11,13 @@ say() { echo "setup: $*" >&2; }
 die() { say "$@"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# program:Debian package
-needs_run=(ffmpeg:ffmpeg cc:build-essential)
+# program:Debian package, or lib/name (as pkg-config has it):Debian package with its headers
+needs_build=(cc:build-essential pkg-config:pkg-config lib/alsa:libasound2-dev)
+needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
 needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl valgrind:valgrind)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
-needs_fuzz=(cc:build-essential c++:build-essential)
+needs_fuzz=("${needs_build[@]}" c++:build-essential)
 
 case "${1:-}" in
 run) needs=("${needs_run[@]}") ;;
@@ -71,16 +72,24 @@ install_without_service() {
 	return $status
 }
 
+# Headers are no program, and where they lie differs: pkg-config knows, as it does for the build.
+is_there() {
+	case "$1" in
+	lib/*) pkg-config --exists "${1#lib/}" 2>/dev/null ;;
+	*) has "$1" ;;
+	esac
+}
+
 install_missing() {
 	local missing=() packages=() need
 	for need in "${needs[@]}"; do
-		has "${need%%:*}" && continue
+		is_there "${need%%:*}" && continue
 		missing+=("${need%%:*}")
 		[[ " ${packages[*]-} " == *" ${need##*:} "* ]] || packages+=("${need##*:}")
 	done
 	[ ${#missing[@]} = 0 ] && return
 	say "missing: ${missing[*]}"
-	has apt-get || die "install these programs first (there is no apt-get here): ${missing[*]}"
+	has apt-get || die "install these first (there is no apt-get here): ${missing[*]}"
 	say "installing: ${packages[*]}"
 	local plain=()
 	for need in "${packages[@]}"; do
@@ -88,7 +97,7 @@ install_missing() {
 	done
 	[ ${#plain[@]} = 0 ] || apt_install "${plain[@]}"
 	for need in "${missing[@]}"; do
-		has "$need" || die "$need is still missing after installing ${packages[*]}"
+		is_there "$need" || die "$need is still missing after installing ${packages[*]}"
 	done
 }
 

@@ -110,11 +110,13 @@ pub const LIVE_TARGET_LOW_MS: u64 = 48;
 /// More than this beyond its target is not stretched away, which would take minutes: the
 /// machine has stood still, and the stream begins anew.
 pub const LIVE_TOO_MUCH_MS: u64 = 200;
-/// A stream of the card's is not begun so shortly before a tick of the pump's that its first
-/// frames might come too late for it: that would be a frame more to wait, for minutes.
-pub const LIVE_BEGIN_AHEAD_MS: u64 = 8;
-/// Looks in a row at which it is put off for that: a card may have periods as long as a tick.
-pub const LIVE_PUT_OFF_MAX: u32 = 3;
+/// A stream does not begin nearer than this to a tick of the pump, in which its first frames might
+/// be only half there…
+pub const LIVE_BEGIN_MS: u64 = 8;
+/// … but for a card whose periods keep step with the ticks: then it does after so many tries.
+pub const LIVE_PUT_OFF_MAX: u32 = 8;
+/// A stream that the pump began to take in another tick is off by one, 24 ms, and begins again.
+pub const LIVE_MISSED_MS: u64 = 8;
 /// A stream of the card's begins and ends over this: 5 ms.
 pub const LIVE_FADE_SAMPLES: usize = 240;
 /// What `live.limiter` keeps true peaks below.

@@ -49,15 +49,15 @@ fn alarms(status: &Value) -> Vec<&str> {
 fn l1_l2_l3_k2_figures_of_known_tones_and_the_alarm_of_one_that_is_on_one_side_only() {
     const STEREO: [Option<f64>; 2] = [Some(-20.0), Some(-26.0)];
     let tower = Tower::start();
-    // The fallback: 440 Hz, −20 dBFS. The weighting takes 0.54 dB of it.
+    // The fallback: 440 Hz, −20 dBFS. Its K weighting is 0.68 dB below that of 997 Hz, where LUFS are dBFS.
     let fallback = [
         ("/levels/peak_dbfs/0", Some(-20.0)),
         ("/levels/peak_dbfs/1", Some(-20.0)),
         ("/levels/rms_dbfs/0", Some(-23.01)),
         ("/levels/rms_dbfs/1", Some(-23.01)),
-        ("/levels/lufs_momentary", Some(-20.64)),
-        ("/levels/lufs_short", Some(-20.64)),
-        ("/levels/lufs_integrated", Some(-20.64)),
+        ("/levels/lufs_momentary", Some(-20.68)),
+        ("/levels/lufs_short", Some(-20.68)),
+        ("/levels/lufs_integrated", Some(-20.68)),
     ];
     tower.wait_until("the fallback tone's figures", SOON, |status| are(status, &fallback));
 

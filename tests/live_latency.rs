@@ -1,6 +1,9 @@
 //! From the sound card to the listener (V2): how long it takes, by a marker in the card's sound, against
 //! what the tower says; and a card with a bad crystal under the shortest queue.
 
+// Milliseconds in nanoseconds, of some seconds.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+
 mod common;
 
 use std::{

@@ -1,6 +1,9 @@
 //! A sound card that goes, stands still or loses sound while it is on air (V3, R6, Q5), with a
 //! station below it, as a listener hears it.
 
+// Milliseconds in nanoseconds, of some seconds.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
 mod common;
 
 use std::{thread::sleep, time::Duration};

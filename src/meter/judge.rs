@@ -440,8 +440,9 @@ mod tests {
     fn l4_what_swings_around_a_threshold_for_an_hour_flaps_nothing() {
         const HOUR_MS: u64 = 3_600_000;
         // Up and down by half a decibel, some seconds each, around each of the thresholds.
-        let swing =
-            |around: f64, windows: u64| move |window: u64| around + if window / windows % 2 == 0 { 0.5 } else { -0.5 };
+        let swing = |around: f64, windows: u64| {
+            move |window: u64| around + if (window / windows).is_multiple_of(2) { 0.5 } else { -0.5 }
+        };
         for windows in [1, 3, 30, 70, 120] {
             for (around, most) in [(SILENT_DBFS, 1), (SOUNDING_DBFS, 0)] {
                 let (mut hearing, level) = (Hearing::new(), swing(around, windows));

@@ -654,7 +654,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(retrocard)
 	(void)root;
 	snd_config_for_each(i, next, conf) {
 		snd_config_t *node = snd_config_iterator_entry(i);
-		const char *id;
+		const char *id = "a nameless entry";
 		if (snd_config_get_id(node, &id) < 0 || read_entry(&has, id, node) < 0) {
 			SNDERR("retrocard: cannot use %s", id);
 			return -EINVAL;

@@ -1,5 +1,8 @@
 //! A tower with the test card as its live input.
 
+// Seconds in nanoseconds, and samples: both fit.
+#![allow(clippy::cast_possible_truncation)]
+
 use std::time::Duration;
 
 use retrowaves::{

@@ -103,9 +103,10 @@ fn would_use(written: &str, latency: LiveLatency, roots: &Roots) -> String {
     }
 }
 
-/// What else may be written into `live.device`: not the cards' own names again.
+/// What else may be written into `live.device`: not the cards' own names again, nor the flood
+/// of zeros that ALSA always has.
 fn known(names: &[(String, String)]) -> String {
-    let others: Vec<_> = names.iter().filter(|(name, _)| !name.starts_with("hw:")).collect();
+    let others: Vec<_> = names.iter().filter(|(name, _)| !name.starts_with("hw:") && name != "null").collect();
     if others.is_empty() {
         return String::new();
     }
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn names_of_alsa_are_told_briefly() {
-        assert_eq!(known(&[("hw:CARD=CODEC,DEV=0".into(), "again".into())]), "");
+        let left_out = ["hw:CARD=CODEC,DEV=0", "null"].map(|name| (name.to_owned(), "What it is".to_owned()));
+        assert_eq!(known(&left_out), "");
         let many: Vec<_> = (0..40).map(|n| (format!("pcm{n}"), "What it is".to_owned())).collect();
         let text = known(&many);
         assert!(text.contains("  pcm0 ") && text.ends_with("  and 10 more: `arecord -L`\n"), "{text}");

@@ -10,8 +10,6 @@
 //! `RateMeter` says what the crystals really are to each other, for people: it does not steer.
 //! Pure: moments, fillings and counts in, numbers out. Nothing is read, nothing allocated.
 
-use std::ops::RangeInclusive;
-
 use crate::{
     frame::SAMPLE_RATE_HZ,
     limits::{LIVE_PPM_MAX, PPM_LAG_SEC, PPM_WINDOW_SEC},
@@ -28,11 +26,15 @@ const TRACKING: f64 = 0.1;
 const LEARNING_SEC: f64 = 20.0;
 /// What is observed is smoothed with a frequency so much higher than the loop's.
 const SMOOTHING: f64 = 10.0;
-/// An observation moves what is believed as if it were off by this at most: 2 ms. A thread
-/// that was put aside between two looks at the clock must not be taken for a crystal.
+/// Whoever looks at the clock and the card does so late, and never early, and what was counted then
+/// seems too little for its time. So of so many nanoseconds the observation counts that was the
+/// least late: the one with the most.
+const ROUND_NS: u64 = 100_000_000;
+/// An observation moves what is believed as if it were off by this at most: 2 ms. A machine
+/// that was busy for all of a round must not be taken for a crystal.
 const SURPRISE_SAMPLES: f64 = 96.0;
-/// Observations that are further apart count as so far apart.
-const STEP_SEC_MAX: f64 = 0.1;
+/// Rounds that are further apart count as so far apart.
+const ROUND_SEC_MAX: f64 = 0.5;
 
 /// Keeps what waits at its target.
 #[derive(Debug, Clone)]
@@ -44,38 +46,45 @@ pub struct DriftLoop {
     learned: f64,
     correction: f64,
     known_sec: f64,
-    observed_ns: Option<u64>,
+    /// Since when the round goes on, and the most that was seen waiting in it.
+    round: Option<(u64, f64)>,
 }
 
 impl DriftLoop {
     /// Keeps `target_samples` (at 48 kHz) waiting.
     pub fn new(target_samples: f64) -> Self {
-        Self { target_samples, error: 0.0, learned: 0.0, correction: 0.0, known_sec: 0.0, observed_ns: None }
+        Self { target_samples, error: 0.0, learned: 0.0, correction: 0.0, known_sec: 0.0, round: None }
     }
 
     /// At `now_ns`, so many samples wait. Returns by what fraction more samples are to be made
     /// of the card's (below 0: fewer).
     pub fn observe(&mut self, now_ns: u64, waiting_samples: f64) -> f64 {
-        let surprise = waiting_samples - self.target_samples;
-        let Some(before_ns) = self.observed_ns.replace(now_ns) else {
-            self.error = surprise;
-            return self.correction;
-        };
-        let sec = seconds(now_ns.saturating_sub(before_ns)).min(STEP_SEC_MAX);
+        let (since_ns, most) = *self.round.get_or_insert((now_ns, waiting_samples));
+        let most = most.max(waiting_samples);
+        let elapsed_ns = now_ns.saturating_sub(since_ns);
+        if elapsed_ns < ROUND_NS {
+            self.round = Some((since_ns, most));
+        } else {
+            self.round = Some((now_ns, waiting_samples));
+            self.steer(most - self.target_samples, seconds(elapsed_ns).min(ROUND_SEC_MAX));
+        }
+        self.correction
+    }
+
+    fn steer(&mut self, off: f64, sec: f64) {
         self.known_sec += sec;
         let frequency = if self.known_sec < LEARNING_SEC { LEARNING } else { TRACKING };
         let part = 1.0 - (-SMOOTHING * frequency * sec).exp();
-        self.error += part * (surprise - self.error).clamp(-SURPRISE_SAMPLES, SURPRISE_SAMPLES);
+        self.error += part * (off - self.error).clamp(-SURPRISE_SAMPLES, SURPRISE_SAMPLES);
         let bound = f64::from(LIVE_PPM_MAX) / 1e6;
         self.learned = (self.learned - frequency * frequency * self.error / SAMPLES_PER_SEC * sec).clamp(-bound, bound);
         let now = -2.0 * frequency * self.error / SAMPLES_PER_SEC;
         self.correction = (self.learned + now).clamp(-bound, bound);
-        self.correction
     }
 
     /// The stream begins anew, at the target: what was learned of the crystals holds.
     pub fn restart(&mut self) {
-        (self.error, self.observed_ns, self.correction) = (0.0, None, self.learned);
+        (self.error, self.round, self.correction) = (0.0, None, self.learned);
     }
 
     /// What waits, smoothed.
@@ -166,7 +175,7 @@ impl RateMeter {
             self.taken += 1;
         }
         if self.taken > WINDOW_POINTS {
-            self.slope = slope(self.window().map(|at| self.points[at % POINTS_MAX]));
+            self.slope = self.measure();
             // Which one is the least late is known only to who knows the slope, more or less.
             if !std::mem::replace(&mut self.is_slope_known, true) {
                 self.taken = 0;
@@ -174,13 +183,25 @@ impl RateMeter {
         }
     }
 
-    /// Which points count: around the middle of what is known, until that is half a minute ago.
-    fn window(&self) -> RangeInclusive<usize> {
-        let half = WINDOW_POINTS / 2;
+    /// The slope around half a minute ago; of what is known less long, around its middle.
+    ///
+    /// A short window follows a crystal that changes, a long one is hardly moved by times that
+    /// are off. So the longest counts in which the points lie about a line as closely as in
+    /// the shortest.
+    fn measure(&self) -> f64 {
         // (The newest is one old, more or less.)
         let lag = (LAG_POINTS - 1).min(self.taken.min(POINTS_MAX) / 2);
+        let short = self.line(lag, WINDOW_POINTS / 2);
+        let scatter_max = 1.5 * short.scatter + 0.25;
+        let long = [LAG_POINTS - 2, LAG_POINTS / 2].into_iter().filter(|half| *half <= lag);
+        long.map(|half| self.line(lag, half)).find(|line| line.scatter <= scatter_max).unwrap_or(short).slope
+    }
+
+    /// Of `half` points before and after the one that is `lag` old.
+    fn line(&self, lag: usize, half: usize) -> Line {
         let middle = self.taken - 1 - lag;
-        middle - half..=middle + half
+        let window = middle.saturating_sub(half)..=middle + half;
+        Line::through(window.map(|at| self.points[at % POINTS_MAX]))
     }
 
     /// The count has a gap: all before it is forgotten.
@@ -195,16 +216,29 @@ impl RateMeter {
     }
 }
 
-/// Of the line that fits best.
-#[allow(clippy::cast_precision_loss)] // a dozen points
-fn slope(points: impl Iterator<Item = Point> + Clone) -> f64 {
-    let count = points.clone().count() as f64;
-    let (x, y) = points.clone().fold((0.0, 0.0), |sum, point| (sum.0 + point.at, sum.1 + point.too_many));
-    let (mean_x, mean_y) = (x / count, y / count);
-    let (over, under) = points.fold((0.0, 0.0), |(over, under), Point { at, too_many }| {
-        (over + (at - mean_x) * (too_many - mean_y), under + (at - mean_x).powi(2))
-    });
-    if under > 0.0 { over / under } else { 0.0 }
+/// The line that fits best.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// In frames a second.
+    slope: f64,
+    /// How far from it the points lie, in frames (RMS).
+    scatter: f64,
+}
+
+impl Line {
+    #[allow(clippy::cast_precision_loss)] // some hundred points
+    fn through(points: impl Iterator<Item = Point> + Clone) -> Self {
+        let count = points.clone().count() as f64;
+        let (x, y) = points.clone().fold((0.0, 0.0), |sum, point| (sum.0 + point.at, sum.1 + point.too_many));
+        let (mean_x, mean_y) = (x / count, y / count);
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+        for Point { at, too_many } in points {
+            let (x, y) = (at - mean_x, too_many - mean_y);
+            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y);
+        }
+        let slope = if xx > 0.0 { xy / xx } else { 0.0 };
+        Self { slope, scatter: ((yy - slope * xy).max(0.0) / count).sqrt() }
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // far below 2^53
@@ -252,14 +286,14 @@ mod tests {
 
     #[test]
     fn v2_times_that_are_off_by_a_millisecond_now_and_then_are_not_taken_for_a_crystal() {
-        // A quarter of a millisecond always, and every 3 s an observation that is 10 ms late.
+        // A millisecond often, and every 3 s an observation that is 10 ms late.
         let noise = |tick: u64| {
-            let jitter = f64::from(u32::try_from(tick * 7919 % 25).expect("small")) - 12.0;
-            if tick.is_multiple_of(300) { 480.0 } else { jitter }
+            let late = f64::from(u32::try_from(tick * 7919 % 49).expect("small"));
+            if tick.is_multiple_of(300) { -480.0 } else { -late }
         };
         let seconds = run(|_| 100.0, 300, noise);
         for (farthest, correction) in &seconds[60..] {
-            assert!(*farthest < 24.0 && (correction + 100.0).abs() < 25.0, "{farthest} {correction}");
+            assert!(*farthest < 24.0 && (correction + 100.0).abs() < 10.0, "{farthest} {correction}");
         }
     }
 

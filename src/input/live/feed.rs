@@ -30,7 +30,7 @@ use super::{
 use crate::{
     config::{ChannelPick, LiveConfig},
     frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ, TICK_MS},
-    limits::{LIVE_BEGIN_AHEAD_MS, LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_PUT_OFF_MAX, LIVE_TOO_MUCH_MS},
+    limits::{LIVE_BEGIN_MS, LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_MISSED_MS, LIVE_PUT_OFF_MAX, LIVE_TOO_MUCH_MS},
     meter::tap::MeterTap,
     pump::position::{Position, PumpPosition},
     ring::Push,
@@ -78,7 +78,7 @@ pub struct LiveFeed {
     /// Of the card's frames: all that it has given since it was started.
     given: u64,
     stream: Stream,
-    /// Looks at which no stream was begun since the pump's tick was near.
+    /// How often its beginning was put off.
     put_off: u32,
 }
 
@@ -141,8 +141,7 @@ impl LiveFeed {
         deps: FeedDeps,
         pushed: u64,
     ) -> Result<Self, rubato::ResamplerConstructionError> {
-        #[allow(clippy::cast_precision_loss)] // small
-        let target_samples = target_ms(config.latency) as f64 * SAMPLES_PER_MS;
+        let target_samples = samples(target_ms(config.latency));
         let resampler = DriftResampler::new(setup.rate_hz)?;
         // Silence up to the target, a whole buffer of the card's, what makes a frame.
         let frames = setup.buffer_frames + usize::try_from(setup.rate_hz / 4).unwrap_or(0) + 2 * PUMP_FRAME_SAMPLES;
@@ -179,28 +178,41 @@ impl LiveFeed {
         };
         self.rate.observe(now_ns, self.given + held_frames as u64);
         let waiting = self.waiting_samples(now_ns, held_frames, position);
-        let stood_still = match &mut self.stream {
-            Stream::None => false,
+        let off = waiting - self.target_samples;
+        let (stood_still, missed) = match &mut self.stream {
+            Stream::None => (false, false),
             Stream::Begun { has_flowed, .. } => {
-                let too_much = waiting > self.target_samples + too_much_samples();
-                let stood_still = *has_flowed && (!position.flowing || too_much);
-                *has_flowed |= position.flowing;
-                stood_still
+                let flowed_before = std::mem::replace(has_flowed, *has_flowed || position.flowing);
+                let stood_still = flowed_before && (!position.flowing || off > samples(LIVE_TOO_MUCH_MS));
+                // The pump's first frame of it was not that of the tick that it was meant for.
+                let missed = !flowed_before && position.flowing && off.abs() > samples(LIVE_MISSED_MS);
+                (stood_still, missed)
             }
         };
-        if stood_still {
+        if stood_still || missed {
             self.end_stream();
-            self.deps.stats.restarts.add(1);
+            self.deps.stats.restarts.add(u64::from(stood_still));
         }
         if self.stream == Stream::None {
-            if self.is_time_to_begin(now_ns, position) {
-                self.begin(self.waiting_samples(now_ns, held_frames, position));
-            }
+            self.begin_in_time(now_ns, held_frames, position);
         } else if position.flowing {
             self.drift.observe(now_ns, waiting);
         }
         self.publish();
         stood_still
+    }
+
+    /// Begins a stream, unless the pump's next tick is so near that it may come while the
+    /// stream's first frames are being made: then the next period will do, or the one after that.
+    fn begin_in_time(&mut self, now_ns: u64, held_frames: usize, position: Position) {
+        let since_tick_ms = now_ns.saturating_sub(position.tick_ns) / 1_000_000;
+        let is_near = !position.flowing && since_tick_ms >= TICK_MS - LIVE_BEGIN_MS;
+        if is_near && self.put_off < LIVE_PUT_OFF_MAX {
+            self.put_off += 1;
+            return;
+        }
+        self.put_off = 0;
+        self.begin(self.waiting_samples(now_ns, held_frames, position));
     }
 
     /// Takes whole frames of the card's; what the fifo cannot hold at once is taken in turns.
@@ -253,15 +265,6 @@ impl LiveFeed {
         // Between two ticks the pump is using up what it took, though that is no longer here.
         let since_tick_ms = (now_ns as f64 - position.tick_ns as f64) / 1e6;
         queued + ours - since_tick_ms * SAMPLES_PER_MS
-    }
-
-    /// It is reckoned that the pump takes a stream's first frame with its next tick. Frames have to
-    /// be made until then, which takes its time, and a pump that finds too few comes a tick later.
-    fn is_time_to_begin(&mut self, now_ns: u64, position: Position) -> bool {
-        let near_ns = position.tick_ns + (TICK_MS - LIVE_BEGIN_AHEAD_MS) * 1_000_000;
-        let is_time = now_ns < near_ns || self.put_off >= LIVE_PUT_OFF_MAX;
-        self.put_off = if is_time { 0 } else { self.put_off + 1 };
-        is_time
     }
 
     /// Begins a stream where `waiting` samples wait, such that it begins at its target.
@@ -374,6 +377,9 @@ fn ramp(frames: usize) -> f32 {
 }
 
 #[allow(clippy::cast_precision_loss)] // small
-fn too_much_samples() -> f64 {
-    LIVE_TOO_MUCH_MS as f64 * SAMPLES_PER_MS
+fn samples(ms: u64) -> f64 {
+    ms as f64 * SAMPLES_PER_MS
 }
+
+#[cfg(test)]
+mod tests;

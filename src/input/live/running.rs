@@ -99,9 +99,8 @@ impl Running {
         let before_ns = now_ns();
         let held_frames = self.card.avail()?;
         let after_ns = now_ns();
-        // A thread that was put aside between the two knows neither the time nor the count.
-        if after_ns - before_ns <= CARD_LOOK_US_MAX * 1000 && self.feed.look(before_ns.midpoint(after_ns), held_frames)
-        {
+        // A thread that was put aside between the two knows the count, and not of when.
+        if after_ns - before_ns <= CARD_LOOK_US_MAX * 1000 && self.feed.look(after_ns, held_frames) {
             reporter.report(LiveEvent::Restarted);
         }
         let frames = self.card.read(&mut self.bytes)?;
