@@ -118,7 +118,7 @@ impl Run {
         let (stats, start) = (deps.stats.clone(), Instant::now());
         let mut pump = AudioPump::new(&config, &LiveConfig::default(), deps);
         self.thread.store(gettid().as_raw(), SeqCst);
-        fence_in_this_thread().expect("seccomp");
+        fence_in_this_thread(&[]).expect("seccomp");
         for tick in 0u64.. {
             pump.tick(1_000_000_000 + tick * TICK_NS);
             self.modes[usize::from(stats.mode.load(Relaxed))].fetch_add(1, SeqCst);

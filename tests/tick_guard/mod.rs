@@ -1,4 +1,4 @@
-//! The two tools of `tick_takes_no_lock`, which no safe library offers: a fence around
+//! The two tools of `tick_takes_no_lock` and `live_takes_no_lock`, which no safe library offers: a fence around
 //! the system calls of one thread, and threads that can be made to stand still anywhere.
 
 use std::{fs, io, mem, ptr, thread::sleep, time::Duration};
@@ -20,16 +20,18 @@ const TIMEOUT_HIGH: u32 = 44;
 /// From now on the calling thread may write (to wake others), read the clock, sleep, and wait on
 /// a futex with a time limit. Any other system call ends the process with SIGSYS: also the wait
 /// for a lock, which has no time limit, and the call that wakes the next in line for one.
-pub fn fence_in_this_thread() -> io::Result<()> {
+/// `also`: what else it may call.
+pub fn fence_in_this_thread(also: &[libc::c_long]) -> io::Result<()> {
     let load = |offset| step(BPF_LD | BPF_W | BPF_ABS, 0, 0, offset);
     let equal = |value, then, otherwise| step(BPF_JMP | BPF_JEQ | BPF_K, then, otherwise, value);
     let number = |call: libc::c_long| u32::try_from(call).expect("a system call's number");
     let wait = u32::try_from(FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG).expect("flags");
-    let program = [
-        load(NUMBER),
-        equal(number(libc::SYS_write), 10, 0),
-        equal(number(libc::SYS_clock_gettime), 9, 0),
-        equal(number(libc::SYS_clock_nanosleep), 8, 0),
+    let allowed = [&[libc::SYS_write, libc::SYS_clock_gettime, libc::SYS_clock_nanosleep], also].concat();
+    // The calls that are allowed lead to the last step, over the eight about futexes.
+    let to_allow = (0..allowed.len()).rev().map(|left| u8::try_from(left + 8).expect("a few calls"));
+    let mut program = vec![load(NUMBER)];
+    program.extend(allowed.iter().zip(to_allow).map(|(call, steps)| equal(number(*call), steps, 0)));
+    program.extend([
         equal(number(libc::SYS_futex), 0, 6),
         load(OPERATION),
         equal(wait, 0, 4),
@@ -39,7 +41,7 @@ pub fn fence_in_this_thread() -> io::Result<()> {
         equal(0, 0, 1),
         step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS),
         step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW),
-    ];
+    ]);
     let filter =
         libc::sock_fprog { len: u16::try_from(program.len()).expect("short"), filter: program.as_ptr().cast_mut() };
     // SAFETY: numbers only.

@@ -49,6 +49,8 @@ struct Capture {
     pushed: u64,
     /// The last complaint: said once, not every two seconds.
     complaint: String,
+    /// That real-time priority was refused has been said.
+    refusal_said: bool,
 }
 
 struct Shared {
@@ -74,6 +76,7 @@ pub fn start(config: &LiveConfig, deps: FeedDeps, reporter: Reporter<LiveEvent>)
         shared: shared.clone(),
         pushed: 0,
         complaint: String::new(),
+        refusal_said: false,
     };
     let thread = thread::spawn("tower:capture", move || capture.run())?;
     Ok(Some(CaptureHandle { shared, thread: Some(thread) }))
@@ -215,7 +218,9 @@ impl Capture {
         self.deps.stats.real_time.store(asked.is_ok(), Relaxed);
         if let Err(error) = asked {
             thread::tighten_timer_slack();
-            self.reporter.report(LiveEvent::RealTimeRefused(error.raw_os_error().unwrap_or(0)));
+            if !std::mem::replace(&mut self.refusal_said, true) {
+                self.reporter.report(LiveEvent::RealTimeRefused(error.raw_os_error().unwrap_or(0)));
+            }
         }
         thread::prefault_stack();
     }
