@@ -302,6 +302,93 @@ fn r3_r4_q5_live_takes_over_from_the_station_and_gives_back_without_a_click() {
     bench.assert_no_click(&sources);
 }
 
+/// A whisper: −67 dBFS.
+fn hiss(n: usize) -> PumpFrame {
+    sine(313.0, 20.0, n + 1)
+}
+
+#[test]
+fn q5_q6_live_that_falls_silent_gives_way_after_10_s_and_is_back_when_it_has_spoken_for_2_s_crossfaded() {
+    // Windows of 100 ms end with every 25th frame; frame n is taken in tick n + 2.
+    const SILENT: usize = 100;
+    const SPEAKS: usize = 550;
+    let card = |n: usize| if (SILENT..SPEAKS).contains(&n) { hiss(n) } else { voice(n) };
+    let mut bench = Bench::new(&config(GRACE_MS), 0);
+    bench.router.open(InputId::Station);
+    bench.router.open(InputId::Live);
+    let mut heard = Vec::new();
+    for n in 0..SPEAKS + 100 {
+        bench.station(&music(n));
+        bench.router.push_frame(InputId::Live, &card(n));
+        heard.push(bench.tick());
+    }
+    // 10 s are 416.7 frames: the hundredth window ends in the 417th. 2 s are 83.3.
+    let (goes, back) = (SILENT + 416, SPEAKS + 83);
+    assert_eq!(heard[goes + 1], hiss(goes - 1), "on air until then");
+    assert_eq!(heard[goes + 2], crossfade(&hiss(goes), &music(goes)));
+    assert_eq!(heard[goes + 3], music(goes + 1));
+    assert_eq!(heard[back + 1], music(back - 1), "off air until then");
+    assert_eq!(heard[back + 2], crossfade(&music(back), &voice(back)));
+    assert_eq!(heard[back + 3], voice(back + 1));
+    assert_eq!((bench.changes().len(), bench.stats.underruns.get()), (4, 0), "station, live, station, live");
+    bench.assert_no_click(&(0..5).map(music).chain((0..5).map(voice)).collect::<Vec<_>>());
+}
+
+/// Its RMS is what it swings to.
+#[allow(clippy::cast_possible_truncation)]
+fn square(dbfs: f64) -> PumpFrame {
+    let value = (32_768.0 * 10f64.powf(dbfs / 20.0)).round() as i16;
+    let mut frame = PumpFrame::SILENCE;
+    frame.values.chunks_exact_mut(4).for_each(|pairs| pairs.copy_from_slice(&[value, value, -value, -value]));
+    frame
+}
+
+/// How often what is on air changes within a minute in which the card has the level, in dBFS RMS, that
+/// `level` says for each frame; before, it was loud for 3 s or not there.
+fn changes_in_a_minute(was_loud: bool, mut level: impl FnMut(usize) -> f64) -> usize {
+    let mut bench = Bench::new(&config(0), 0);
+    bench.router.open(InputId::Live);
+    let mut changes = 0;
+    for n in 0..125 + 2500 {
+        let before = if was_loud { -20.0 } else { -90.0 };
+        let dbfs = if n >= 125 { level(n - 125) } else { before };
+        bench.router.push_frame(InputId::Live, &square(dbfs));
+        bench.tick();
+        if n == 125 {
+            let source = if was_loud { Source::Live } else { Source::Silence };
+            assert_eq!(bench.on_air().1, source);
+            bench.changes();
+        }
+        changes = if n > 125 { changes + bench.changes().len() } else { 0 };
+    }
+    changes
+}
+
+#[test]
+fn q5_a_level_that_hovers_about_the_thresholds_does_not_flap() {
+    let walk = |seed: u64| {
+        let (mut dbfs, mut dice) = (-60.0f64, seed);
+        move |_| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dbfs = (dbfs + if dice >> 63 == 0 { 0.3 } else { -0.3 }).clamp(-63.0, -57.0);
+            dbfs
+        }
+    };
+    for was_loud in [true, false] {
+        for seed in [u64::from(was_loud) + 1, 5] {
+            let changes = changes_in_a_minute(was_loud, walk(seed));
+            assert!(changes <= 1, "a walk from -57 to -63 dBFS: {changes} changes; loud before: {was_loud}");
+        }
+        // A second is 41.7 frames.
+        let every_second =
+            |loud: f64, quiet: f64| move |n: usize| if (n / 42).is_multiple_of(2) { loud } else { quiet };
+        for (loud, quiet) in [(-59.0, -61.0), (-53.0, -55.0), (-53.0, -61.0)] {
+            let changes = changes_in_a_minute(was_loud, every_second(loud, quiet));
+            assert_eq!(changes, 0, "{loud} and {quiet} dBFS by turns; loud before: {was_loud}");
+        }
+    }
+}
+
 #[test]
 fn q6_two_senders_of_one_socket_are_joined_too() {
     let mut bench = Bench::new(&config(GRACE_MS), 440);

@@ -64,6 +64,13 @@ impl Heard {
 }
 
 impl Recording {
+    /// When the frame had come that this decoded sample is in.
+    pub fn arrival_ns(&self, sample: usize) -> u64 {
+        let frame_bytes = self.frames().first().map_or(1, Vec::len);
+        let needed = (sample / PUMP_FRAME_SAMPLES + 1) * frame_bytes;
+        self.arrivals.iter().find(|(_, bytes)| *bytes >= needed).expect("it came").0
+    }
+
     /// When its first frame was on air. A frame is sent later than that, by up to a batch and
     /// whatever keeps the machine, and never earlier: so the least late one tells.
     fn on_air_ns(&self) -> u64 {

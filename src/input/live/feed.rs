@@ -282,10 +282,11 @@ impl LiveFeed {
     }
 
     /// What is left is faded out and completed with silence. (Too little to be faded is
-    /// left out: the pump then fades the frame before.)
+    /// left out: the pump then fades the frame before. And so is what the pump has waited for
+    /// in vain: it would be heard by itself, long after.)
     fn end_stream(&mut self) {
         let fade_frames = self.fade_frames();
-        if self.stream != Stream::None && self.fifo.frames() > fade_frames {
+        if self.is_wanted() && self.fifo.frames() > fade_frames {
             let from = self.fifo.used - fade_frames * CHANNELS;
             fade(&mut self.fifo.values[from..self.fifo.used], |at| 1.0 - at / ramp(fade_frames));
             let missing = self.resampler.correct(self.drift.correction()).saturating_sub(self.fifo.frames());
@@ -295,6 +296,16 @@ impl LiveFeed {
         self.fifo.used = 0;
         self.resampler.reset();
         self.stream = Stream::None;
+    }
+
+    /// The pump is taking this stream, or has not begun to.
+    fn is_wanted(&self) -> bool {
+        match self.stream {
+            Stream::None => false,
+            Stream::Begun { has_flowed, .. } => {
+                !has_flowed || self.deps.position.read().is_none_or(|position| position.flowing)
+            }
+        }
     }
 
     /// The first sound of a stream comes after silence, in the middle of a frame.
