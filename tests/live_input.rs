@@ -1,6 +1,9 @@
 //! A sound card on air (V1, V3): whatever it is, it is heard as it should be, and a tower whose
 //! card is none runs on without it.
 
+// Milliseconds in nanoseconds, of some seconds.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
 mod common;
 
 use std::{
@@ -18,7 +21,7 @@ use common::{
     sound::{Heard, leftover, peak_dbfs, pitch_hz, sine_dbfs, tones},
     witness::Witness,
 };
-use retrowaves::input::live::convert::SampleFormat;
+use retrowaves::{frame::PUMP_FRAME_SAMPLES, input::live::convert::SampleFormat};
 use serde_json::Value;
 
 /// Two cores carry two towers; what the card plays is on air for so long.
@@ -26,7 +29,7 @@ const AT_A_TIME: usize = 2;
 const LISTEN: Duration = Duration::from_millis(1200);
 const HZ: [f64; 2] = [1000.0, 1400.0];
 const AMPLITUDES: [f64; 2] = [0.5, 0.25];
-/// The least that a click leaves: a step of 0.3 % of full scale. The codec leaves a fifth of it.
+/// The least that a click leaves: a step of 0.3 % of full scale. The codec leaves a twentieth of it.
 const CLICK: f64 = 0.003;
 
 fn kind(format: SampleFormat, rate_hz: u32, channels: u32) -> Builder {
@@ -58,8 +61,9 @@ fn listen(builder: Builder, pcm: &str, sets: &[&str], amplitudes: [f64; 2]) -> L
     assert_eq!(tower.figure("ticks/underruns"), 0, "{}", tower.log());
     let latency_ms = latency_ms(&heard, marked_ns, live(&status, "latency_ms"));
     let Heard { left, right, .. } = &heard;
-    // A filter's length before the marker; the tone was there long before.
-    let end = heard.sample_at(marked_ns + (latency_ms * 1e6) as u64) - 480;
+    // Two frames before the marker, which the codec lets be heard in what is before it; the tone was
+    // there long before.
+    let end = heard.sample_at(marked_ns + (latency_ms * 1e6) as u64) - 2 * PUMP_FRAME_SAMPLES;
     let begin = end - 48 * usize::try_from(LISTEN.as_millis()).expect("short");
     Listened { left: left[begin..end].to_vec(), right: right[begin..end].to_vec(), status, latency_ms }
 }

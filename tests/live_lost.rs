@@ -168,7 +168,7 @@ fn v2_v3_r6_a_card_that_stands_still_is_back_in_its_place_and_nothing_old_is_hea
         println!("{name}: queue {} ms, latency {latency_ms:.2} ms", live(&status, "queue_ms"));
         assert!((live(&status, "queue_ms") - 96.0).abs() < 2.0, "{name}: {:#}", status["live"]);
         assert!((latency_ms - live(&status, "latency_ms")).abs() < 5.0, "{name}: {latency_ms}");
-        let marked = heard.sample_at(marked_ns + (latency_ms * 1e6) as u64) - 480;
+        let marked = heard.sample_at(marked_ns + (latency_ms * 1e6) as u64) - 2400;
         assert_back_in_its_place(&heard, &name, [stalled_ns, ended_ns], marked);
     }
     sender.stop();
@@ -228,6 +228,6 @@ fn v3_an_overrun_is_recovered_in_place_without_a_click_and_many_are_an_alarm() {
     let gaps = windows[begin..].chunk_by(|a, b| is_card(a) == is_card(b)).filter(|run| !is_card(&run[0]));
     let gaps_ms: Vec<usize> = gaps.map(|run| run.len() * WINDOW_MS).collect();
     assert!(gaps_ms.iter().all(|ms| *ms <= GAP_MS_MAX), "{gaps_ms:?}");
-    assert_no_click(&heard, "an overrun", (begin + 20) * WINDOW, marked - 480, TURNED_BACK);
+    assert_no_click(&heard, "an overrun", (begin + 20) * WINDOW, marked - 2400, TURNED_BACK);
     assert_no_click(&heard, "nine", heard.sample_at(several_ns + ON_AIR_LAG_NS), heard.left.len(), TURNED_BACK);
 }
