@@ -278,10 +278,11 @@ impl TowerService {
         fence::raise("tower:fence", timeout, stopped.clone());
         self.control.stop();
         let door = self.door.stop();
+        // First: a card that is let go at a stop is no alarm.
+        self.meter.stop();
         if let Some(capture) = &mut self.capture {
             capture.stop();
         }
-        self.meter.stop();
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();

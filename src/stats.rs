@@ -104,7 +104,7 @@ pub struct PumpStats {
 pub struct LiveStats {
     /// `input::live::LiveState` as a number.
     pub state: AtomicU8,
-    /// Real-time priority was granted, the last time that a card ran.
+    /// A card runs, and real-time priority was granted.
     pub real_time: AtomicBool,
     /// What is captured, as the card gives it; all zero while there is none.
     pub rate_hz: AtomicU32,

@@ -21,6 +21,7 @@ use common::{
     sound::{Heard, leftover, peak_dbfs, pitch_hz, sine_dbfs, tones},
     witness::Witness,
 };
+use nix::sys::signal::Signal;
 use retrowaves::{frame::PUMP_FRAME_SAMPLES, input::live::convert::SampleFormat};
 use serde_json::Value;
 
@@ -159,7 +160,7 @@ fn v3_a_tower_starts_without_its_card_and_has_it_when_it_appears() {
     let card = TestCard::builder().make();
     card.unplug();
     card.set_tone(HZ, AMPLITUDES);
-    let tower = setup(&card).start();
+    let mut tower = setup(&card).start();
     tower.wait_until("it says what is missing", SOON, |status| {
         let error = status["live"]["error"].as_str().unwrap_or_default();
         status["live"]["state"] == "waiting" && error.contains("no sound card has this id")
@@ -170,6 +171,9 @@ fn v3_a_tower_starts_without_its_card_and_has_it_when_it_appears() {
     wait_for(&tower, "live");
     tower.wait_until("the end of the alarm", SOON, |status| !has_alarm(status, "live_lost"));
     assert_eq!(tower.status()["live"]["error"], Value::Null);
+    // A card that is let go at a stop is no card that is lost.
+    assert!(tower.end(Signal::SIGTERM).0.success());
+    assert_eq!(tower.log().matches("alarm live_lost").count(), 2, "raised and over, once each:\n{}", tower.log());
 }
 
 /// User and system time of the tower.

@@ -125,8 +125,8 @@ impl Reason {
             Self::StationPresent => "the station sends",
             Self::Forced => "chosen by hand",
             Self::ForcedAbsent => "the input chosen by hand sends nothing",
-            Self::SenderGone => "the sender has gone",
-            Self::SenderStalled => "the sender is connected and sends nothing",
+            Self::SenderGone => "the sender, or the card, has gone",
+            Self::SenderStalled => "the sender, or the card, is there and sends nothing",
             Self::InputSilent => "the input has been silent for too long",
             Self::GraceOver => "no input within the grace time",
         }

@@ -235,6 +235,7 @@ impl Capture {
         for figure in [&stats.rate_hz, &stats.channels, &stats.period_frames, &stats.buffer_frames] {
             figure.store(0, Relaxed);
         }
+        stats.real_time.store(false, Relaxed);
         for figure in [&stats.ppm, &stats.queue_ms, &stats.latency_ms] {
             figure.set(None);
         }

@@ -192,7 +192,11 @@ impl AlsaCard {
             return Ok(Woken::Told);
         }
         let flags = self.pcm.revents(&self.descriptors[..count]).map_err(errno)?;
-        if flags.intersects(Flags::ERR | Flags::HUP | Flags::NVAL) {
+        // What the kernel says of a card that is being pulled out, before the card's state does.
+        if flags.contains(Flags::NVAL) {
+            return Err(Errno::ENODEV);
+        }
+        if flags.intersects(Flags::ERR | Flags::HUP) {
             // Otherwise a card that is gone would be ready for ever, and we at 100 % in real time.
             return Err(self.trouble());
         }

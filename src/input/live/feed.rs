@@ -268,10 +268,15 @@ impl LiveFeed {
     }
 
     /// Begins a stream where `waiting` samples wait, such that it begins at its target.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded below, and by the fifo
+    // Bounded below, and by the fifo.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
     fn begin(&mut self, waiting: f64) {
-        let missing = (self.target_samples - waiting) / self.resampler.ratio();
         self.deps.router.open(InputId::Live);
+        let missing = self.target_samples - waiting;
+        // Silence needs no resampler, which takes its time on a small machine: the pump's tick may be near.
+        let whole_frames = (missing / FRAME_SAMPLES).max(0.0) as usize;
+        (0..whole_frames).for_each(|_| self.push(&PumpFrame::SILENCE));
+        let missing = (missing - whole_frames as f64 * FRAME_SAMPLES) / self.resampler.ratio();
         self.fifo.push_silence(missing.max(0.0).round() as usize);
         self.stream = Stream::Begun {
             has_flowed: false,
@@ -333,20 +338,24 @@ impl LiveFeed {
                 return;
             }
             self.fifo.drop_oldest(frames);
-            self.push();
+            self.finish_frame();
         }
     }
 
-    fn push(&mut self) {
+    fn finish_frame(&mut self) {
         amplify(self.frame.as_mut_slice(), self.gain);
         if let Some(limiter) = &mut self.limiter {
             limiter.process(self.frame.as_mut_slice());
         }
         let mut frame = PumpFrame::SILENCE;
         to_i16(self.frame.as_slice(), &mut frame.values);
+        self.push(&frame);
+    }
+
+    fn push(&mut self, frame: &PumpFrame) {
         // What a full queue drops is counted there.
-        self.pushed += u64::from(self.deps.router.push_frame(InputId::Live, &frame) == Push::Taken);
-        self.deps.tap.push(&frame);
+        self.pushed += u64::from(self.deps.router.push_frame(InputId::Live, frame) == Push::Taken);
+        self.deps.tap.push(frame);
     }
 
     #[allow(clippy::cast_precision_loss)] // small
