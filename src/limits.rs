@@ -110,6 +110,8 @@ pub const LIVE_TARGET_LOW_MS: u64 = 48;
 /// More than this beyond its target is not stretched away, which would take minutes: the
 /// machine has stood still, and the stream begins anew.
 pub const LIVE_TOO_MUCH_MS: u64 = 200;
+/// A pump whose last tick is this many ticks ago stands still; what waits is not reckoned then.
+pub const LIVE_LATE_TICKS_MAX: u64 = 3;
 /// A stream does not begin nearer than this to a tick of the pump, in which its first frames might
 /// be only half there…
 pub const LIVE_BEGIN_MS: u64 = 8;

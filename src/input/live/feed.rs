@@ -29,8 +29,11 @@ use super::{
 };
 use crate::{
     config::{ChannelPick, LiveConfig},
-    frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ, TICK_MS},
-    limits::{LIVE_BEGIN_MS, LIVE_FADE_SAMPLES, LIVE_LIMITER_DBTP, LIVE_MISSED_MS, LIVE_PUT_OFF_MAX, LIVE_TOO_MUCH_MS},
+    frame::{CHANNELS, PUMP_FRAME_SAMPLES, PUMP_FRAME_VALUES, PumpFrame, SAMPLE_RATE_HZ, TICK_MS, TICK_NS},
+    limits::{
+        LIVE_BEGIN_MS, LIVE_FADE_SAMPLES, LIVE_LATE_TICKS_MAX, LIVE_LIMITER_DBTP, LIVE_MISSED_MS, LIVE_PUT_OFF_MAX,
+        LIVE_TOO_MUCH_MS,
+    },
     meter::tap::MeterTap,
     pump::position::{Position, PumpPosition},
     ring::Push,
@@ -172,11 +175,13 @@ impl LiveFeed {
     /// The card was looked at: at `now_ns`, `held_frames` waited in it. Steers; begins a stream
     /// where none is, or (true) where the one that was has stood still for too long.
     pub fn look(&mut self, now_ns: u64, held_frames: usize) -> bool {
-        // The pump is just then in its tick, or has not begun: another look comes soon.
-        let Some(position) = self.deps.position.read() else {
+        self.rate.observe(now_ns, self.given + held_frames as u64);
+        // The pump is just then in its tick, or has not begun, or stands still and has ticks to make
+        // up: then nobody can say what waits. Another look comes soon.
+        let is_now = |position: &Position| now_ns < position.tick_ns + LIVE_LATE_TICKS_MAX * TICK_NS;
+        let Some(position) = self.deps.position.read().filter(is_now) else {
             return false;
         };
-        self.rate.observe(now_ns, self.given + held_frames as u64);
         let waiting = self.waiting_samples(now_ns, held_frames, position);
         let off = waiting - self.target_samples;
         let (stood_still, missed) = match &mut self.stream {

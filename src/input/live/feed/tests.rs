@@ -9,7 +9,7 @@ use super::{
     super::{convert::SampleFormat, preroll_frames},
     *,
 };
-use crate::{config::LiveLatency, frame::TICK_NS};
+use crate::config::LiveLatency;
 
 const MS: u64 = 1_000_000;
 const START_NS: u64 = 50_000 * MS;
@@ -246,6 +246,21 @@ fn v2_a_moment_without_the_pump_is_made_up_by_stretching_and_nothing_begins_anew
     bench.come_round();
     bench.run(1000);
     assert_eq!(bench.stats.restarts.get(), 0);
+    assert!((bench.queue_ms() - 96.0).abs() < 0.1, "{}", bench.queue_ms());
+}
+
+#[test]
+fn v2_beside_a_pump_that_stands_still_nothing_is_reckoned_and_no_silence_is_heaped_up() {
+    let mut bench = Bench::new(SampleFormat::S16Le, 48_000, &LiveConfig::default());
+    bench.pump();
+    // Ten seconds without a tick, as after SIGSTOP: the card is looked at before the pump is.
+    bench.tick += 417;
+    for _ in 0..10 {
+        bench.now_ns += 1000 * MS;
+        assert!(!bench.come_round());
+    }
+    assert_eq!(bench.router.get_stats(InputId::Live).count, 0);
+    bench.run(1000);
     assert!((bench.queue_ms() - 96.0).abs() < 0.1, "{}", bench.queue_ms());
 }
 
