@@ -254,7 +254,7 @@ impl TowerService {
             log::log!(event.level(), "{event}");
         }
         while let Some(event) = self.live_journal.take() {
-            log::warn!("{event}");
+            log::log!(event.level(), "{event}");
         }
         self.encoder.log_events();
     }

@@ -188,8 +188,8 @@ fn cpu_ms(tower: &Tower) -> u64 {
 fn v3_a_device_that_is_an_endless_flood_is_refused_in_words_and_costs_no_tick_and_next_to_no_cpu() {
     const WATCH: Duration = Duration::from_secs(4);
     let card = TestCard::builder().make();
-    // With the silence rule, as it is by default: silence is not put on air.
-    let tower = with_device(&card, "null").set("live.silence_sec=10").start();
+    // Without the silence rule, which alone would keep its silence off the air.
+    let tower = with_device(&card, "null").start();
     let witness = Witness::start();
     tower.wait_for_log("null: it gives sound much faster than its rate says", SOON);
     let (cpu_before_ms, ticks, start) = (cpu_ms(&tower), tower.figure("ticks/count"), Instant::now());
@@ -204,6 +204,8 @@ fn v3_a_device_that_is_an_endless_flood_is_refused_in_words_and_costs_no_tick_an
     let status = tower.status();
     assert_eq!((&status["live"]["state"], &status["source"]), (&"waiting".into(), &"silence".into()));
     assert!(!tower.log().contains("PROGRAM"), "{}", tower.log());
+    assert!(tower.figure("live/losses") > 2, "it is tried again and again: {:#}", tower.status()["live"]);
+    assert_eq!(tower.log().matches("sound card null").count(), 1, "said once:\n{}", tower.log());
     assert!(tower.stop().0.success());
 }
 

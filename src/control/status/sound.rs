@@ -103,7 +103,7 @@ impl StatusSources {
             device: self.live_device.clone(),
             pcm: said(words.pcm),
             name: said(words.name),
-            error: said(words.error),
+            error: said(words.error).filter(|_| runs.is_none()),
             standing: Standing::from_u8(self.pump.live.load(Relaxed)).name(),
             rate: runs.map(|()| stats.rate_hz.load(Relaxed)),
             channels: runs.map(|()| stats.channels.load(Relaxed)),

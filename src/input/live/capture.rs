@@ -176,9 +176,7 @@ impl Capture {
             to.store(u32::try_from(figure).unwrap_or(u32::MAX), Relaxed);
         }
         stats.format.store(setup.format as u8, Relaxed);
-        log::info!("sound card {}: {setup}", self.device);
-        self.complaint.clear();
-        self.say(LiveWords { pcm, name, error: String::new() });
+        self.say(LiveWords { pcm, name, error: self.complaint.clone() });
     }
 
     /// Has a card until it is of no use, or the thread is to end. Returns what became of its life.
@@ -200,6 +198,9 @@ impl Capture {
             life = next;
             if life.state() != before {
                 self.publish(life);
+                // It runs: what was wrong before would be worth saying again.
+                self.complaint.clear();
+                self.reporter.report(LiveEvent::Runs(running.setup()));
             }
         };
         // What it gave is ended while that is still in time; all else is not.

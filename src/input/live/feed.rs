@@ -11,10 +11,11 @@
 //! that is. So it is a smooth figure, though the card delivers in periods and the pump
 //! takes whole frames: it is what waits when the pump has just taken one.
 //!
-//! A *stream* is sound without a gap. It begins at its target exactly: with silence before it where
-//! too little waits, without its oldest sound where too much does (nobody has heard it yet). From
-//! then on nothing is dropped or repeated; it is only stretched. A gap (an xrun, a
-//! card that stood still until its input was absent) ends it, faded, and begins another one.
+//! A *stream* is sound without a gap. It is gathered until its target waits, and begins there
+//! exactly: without its oldest sound where too much waits (nobody has heard it yet), or, where the
+//! input is being heard, with silence for what was lost. From then on nothing is dropped or
+//! repeated; it is only stretched. A gap (an xrun, a card that stood still until its input was
+//! absent) ends it, faded, and begins another one.
 //!
 //! Runs in the capture thread: no allocation, lock or I/O once made.
 
@@ -90,6 +91,8 @@ pub struct LiveFeed {
 enum Stream {
     /// None yet: what comes is not taken.
     None,
+    /// What comes waits until there is enough of it.
+    Gathering,
     /// It is being heard, or will be once the pump has its preroll.
     Begun {
         /// The pump has taken of it.
@@ -124,6 +127,14 @@ impl Fifo {
         let to = (self.used + frames * CHANNELS).min(self.values.len());
         self.values[self.used..to].fill(0.0);
         self.used = to;
+    }
+
+    /// Before all that waits, as much as fits.
+    fn precede_by_silence(&mut self, frames: usize) {
+        let values = (frames * CHANNELS).min(self.values.len() - self.used);
+        self.values.copy_within(..self.used, values);
+        self.values[..values].fill(0.0);
+        self.used += values;
     }
 
     fn drop_oldest(&mut self, frames: usize) {
@@ -185,7 +196,7 @@ impl LiveFeed {
         let waiting = self.waiting_samples(now_ns, held_frames, position);
         let off = waiting - self.target_samples;
         let (stood_still, missed) = match &mut self.stream {
-            Stream::None => (false, false),
+            Stream::None | Stream::Gathering => (false, false),
             Stream::Begun { has_flowed, .. } => {
                 let flowed_before = std::mem::replace(has_flowed, *has_flowed || position.flowing);
                 let stood_still = flowed_before && (!position.flowing || off > samples(LIVE_TOO_MUCH_MS));
@@ -198,38 +209,46 @@ impl LiveFeed {
             self.end_stream();
             self.deps.stats.restarts.add(u64::from(stood_still));
         }
-        if self.stream == Stream::None {
-            self.begin_in_time(now_ns, held_frames, position);
-        } else if position.flowing {
-            self.drift.observe(now_ns, waiting);
+        match self.stream {
+            Stream::Begun { .. } if position.flowing => _ = self.drift.observe(now_ns, waiting),
+            Stream::Begun { .. } => {}
+            Stream::None | Stream::Gathering => self.gather(now_ns, held_frames, position),
         }
         self.publish();
         stood_still
     }
 
-    /// Begins a stream, unless the pump's next tick is so near that it may come while the
-    /// stream's first frames are being made: then the next period will do, or the one after that.
-    fn begin_in_time(&mut self, now_ns: u64, held_frames: usize, position: Position) {
-        let since_tick_ms = now_ns.saturating_sub(position.tick_ns) / 1_000_000;
-        let is_near = !position.flowing && since_tick_ms >= TICK_MS - LIVE_BEGIN_MS;
-        if is_near && self.put_off < LIVE_PUT_OFF_MAX {
-            self.put_off += 1;
-            return;
+    /// Begins a stream if enough of it waits, and if the pump's next tick is not so near that it
+    /// may come while the stream's first frames are being made: then the next period will do, or
+    /// the one after that. An input that is being heard is not kept waiting.
+    fn gather(&mut self, now_ns: u64, held_frames: usize, position: Position) {
+        self.stream = Stream::Gathering;
+        let waiting = self.waiting_samples(now_ns, held_frames, position);
+        if !position.flowing {
+            let since_tick_ms = now_ns.saturating_sub(position.tick_ns) / 1_000_000;
+            let is_near = since_tick_ms >= TICK_MS - LIVE_BEGIN_MS && self.put_off < LIVE_PUT_OFF_MAX;
+            if waiting < self.target_samples || is_near {
+                self.put_off += u32::from(waiting >= self.target_samples);
+                return;
+            }
         }
         self.put_off = 0;
-        self.begin(self.waiting_samples(now_ns, held_frames, position));
+        self.begin(waiting);
     }
 
     /// Takes whole frames of the card's; what the fifo cannot hold at once is taken in turns.
     pub fn take(&mut self, mut bytes: &[u8]) {
         let frame_bytes = self.setup.frame_bytes().max(1);
         self.given += (bytes.len() / frame_bytes) as u64;
-        let Stream::Begun { skip_frames, .. } = &mut self.stream else {
-            return;
-        };
-        let skipped = (*skip_frames).min(bytes.len() / frame_bytes);
-        *skip_frames -= skipped;
-        bytes = &bytes[skipped * frame_bytes..];
+        match &mut self.stream {
+            Stream::None => return,
+            Stream::Gathering => {}
+            Stream::Begun { skip_frames, .. } => {
+                let skipped = (*skip_frames).min(bytes.len() / frame_bytes);
+                *skip_frames -= skipped;
+                bytes = &bytes[skipped * frame_bytes..];
+            }
+        }
         while bytes.len() >= frame_bytes {
             let room = &mut self.fifo.values[self.fifo.used..];
             let frames = to_stereo(self.setup.format, self.setup.channels, self.pick, bytes, room);
@@ -282,13 +301,22 @@ impl LiveFeed {
         let whole_frames = (missing / FRAME_SAMPLES).max(0.0) as usize;
         (0..whole_frames).for_each(|_| self.push(&PumpFrame::SILENCE));
         let missing = (missing - whole_frames as f64 * FRAME_SAMPLES) / self.resampler.ratio();
-        self.fifo.push_silence(missing.max(0.0).round() as usize);
-        self.stream = Stream::Begun {
-            has_flowed: false,
-            skip_frames: (-missing).max(0.0).round() as usize,
-            fade_frames: self.fade_frames(),
-        };
+        let excess_frames = (-missing).max(0.0).round() as usize;
+        let gathered = excess_frames.min(self.fifo.frames());
+        self.fifo.drop_oldest(gathered);
+        let fade_frames = self.fade_gathered();
+        self.fifo.precede_by_silence(missing.max(0.0).round() as usize);
+        self.stream = Stream::Begun { has_flowed: false, skip_frames: excess_frames - gathered, fade_frames };
         self.drift.restart();
+        self.make_frames();
+    }
+
+    /// Fades in what was gathered; of how many more frames the fade still lacks.
+    fn fade_gathered(&mut self) -> usize {
+        let all = self.fade_frames();
+        let gathered = all.min(self.fifo.frames());
+        fade(&mut self.fifo.values[..gathered * CHANNELS], |at| at / ramp(all));
+        all - gathered
     }
 
     /// What is left is faded out and completed with silence. (Too little to be faded is
@@ -311,7 +339,7 @@ impl LiveFeed {
     /// The pump is taking this stream, or has not begun to.
     fn is_wanted(&self) -> bool {
         match self.stream {
-            Stream::None => false,
+            Stream::None | Stream::Gathering => false,
             Stream::Begun { has_flowed, .. } => {
                 !has_flowed || self.deps.position.read().is_none_or(|position| position.flowing)
             }
@@ -337,7 +365,7 @@ impl LiveFeed {
     }
 
     fn make_frames(&mut self) {
-        loop {
+        while matches!(self.stream, Stream::Begun { .. }) {
             let frames = self.resampler.correct(self.drift.correction());
             if self.fifo.frames() < frames || !self.resampler.frame(self.fifo.waiting(), &mut self.frame) {
                 return;

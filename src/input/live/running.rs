@@ -9,13 +9,13 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 
 use super::{
-    card::{AlsaCard, Woken},
+    card::{AlsaCard, Setup, Woken},
     event::LiveEvent,
     feed::LiveFeed,
 };
 use crate::{
     journal::Reporter,
-    limits::{CARD_EMPTY_TURNS_MAX, CARD_LOOK_US_MAX, CARD_WAIT_MS},
+    limits::{CARD_EMPTY_TURNS_MAX, CARD_LOOK_US_MAX, CARD_PROBATION_MS, CARD_WAIT_MS},
     sys::time::now_ns,
 };
 
@@ -30,6 +30,8 @@ pub struct Running {
     given: u64,
     /// Turns in a row in which it was ready and had nothing.
     empty_turns: u32,
+    /// It has kept time for a while.
+    is_proven: bool,
 }
 
 /// What came of a turn.
@@ -37,7 +39,7 @@ pub struct Running {
 pub enum Turn {
     /// So many of the card's frames.
     Sound(usize),
-    /// Nothing, which is normal.
+    /// Nothing, which is normal, or nothing yet of a card that has only begun.
     Nothing,
     /// Somebody wrote to `wake`.
     Told,
@@ -65,7 +67,12 @@ impl Running {
     pub fn new(card: AlsaCard, feed: LiveFeed, now_ns: u64) -> Self {
         let setup = card.setup();
         let bytes = vec![0; setup.buffer_frames * setup.frame_bytes()].into();
-        Self { card, feed, bytes, since_ns: now_ns, given: 0, empty_turns: 0 }
+        Self { card, feed, bytes, since_ns: now_ns, given: 0, empty_turns: 0, is_proven: false }
+    }
+
+    /// What was agreed on with the card.
+    pub fn setup(&self) -> Setup {
+        self.card.setup()
     }
 
     /// Waits for the card, for some time, and takes what it has.
@@ -87,7 +94,10 @@ impl Running {
             Ok(frames) => {
                 self.empty_turns = 0;
                 self.given += frames as u64;
-                if self.is_flood(now_ns()) { Err(Useless::Flood) } else { Ok(Turn::Sound(frames)) }
+                match self.is_flood(now_ns()) {
+                    true => Err(Useless::Flood),
+                    false => Ok(if self.is_proven { Turn::Sound(frames) } else { Turn::Nothing }),
+                }
             }
             Err(Errno::EPIPE | Errno::ESTRPIPE) => self.recover(reporter),
             Err(errno) => Err(Useless::Gone(errno)),
@@ -99,8 +109,10 @@ impl Running {
         let before_ns = now_ns();
         let held_frames = self.card.avail()?;
         let after_ns = now_ns();
+        // What is on probation is not heard: a flood is noticed before that is over.
+        self.is_proven |= after_ns >= self.since_ns + CARD_PROBATION_MS * 1_000_000;
         // A thread that was put aside between the two knows the count, and not of when.
-        if after_ns - before_ns <= CARD_LOOK_US_MAX * 1000 && self.feed.look(after_ns, held_frames) {
+        if self.is_proven && after_ns - before_ns <= CARD_LOOK_US_MAX * 1000 && self.feed.look(after_ns, held_frames) {
             reporter.report(LiveEvent::Restarted);
         }
         let frames = self.card.read(&mut self.bytes)?;
