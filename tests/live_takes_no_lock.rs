@@ -132,7 +132,8 @@ fn captures_inside_the_fence() {
     });
     let (periods, taken) = (run.periods.load(SeqCst), world.position.read().map_or(0, |position| position.taken));
     println!("{periods} periods, {taken} frames taken, threads stopped {stopped} times");
-    assert!(periods > 200 && taken > 80 && stopped > 500);
+    // How many frames a pump takes that is stopped so often is up to the machine; that there are some is enough.
+    assert!(periods > 200 && taken > 5 && stopped > 500);
     std::process::exit(0);
 }
 
@@ -167,10 +168,10 @@ fn capture(run: &Run, world: &World, locks: bool) {
     }
 }
 
-/// Ticks in real time, more or less: it is stopped again and again.
+/// Ticks in real time, more or less: it is stopped again and again, and does not make up for it.
 fn pump(world: &World) {
     let before = world.position.read().unwrap_or(Position { tick_ns: now_ns(), taken: 0, flowing: false });
-    let tick_ns = before.tick_ns + TICK_NS;
+    let tick_ns = (before.tick_ns + TICK_NS).max(now_ns().saturating_sub(TICK_NS));
     let _ = sleep_until(tick_ns);
     let taken = before.taken + u64::from(world.router.pop_frame(InputId::Live, None).is_some());
     world.position.publish(Position { tick_ns, taken, flowing: taken > before.taken });
