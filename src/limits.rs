@@ -150,7 +150,7 @@ pub const CARD_WAIT_MS: u16 = 100;
 pub const CARD_LOOK_US_MAX: u64 = 500;
 /// A card that was opened is heard from then on, if it is no flood.
 pub const CARD_PROBATION_MS: u64 = 300;
-/// Turns in a row in which a card is ready and has nothing; then it is broken.
+/// Turns in a row in which a card is ready and has nothing, or has overrun; then it is broken.
 pub const CARD_EMPTY_TURNS_MAX: u32 = 1000;
 /// A card that gives nothing for so long is closed, and opened again.
 pub const CARD_QUIET_MS: u64 = 1500;

@@ -28,7 +28,7 @@ pub struct Running {
     since_ns: u64,
     /// Frames that it has given.
     given: u64,
-    /// Turns in a row in which it was ready and had nothing.
+    /// Turns in a row in which it was ready and had nothing, or had overrun.
     empty_turns: u32,
     /// It has kept time for a while.
     is_proven: bool,
@@ -86,11 +86,14 @@ impl Running {
             Ok(Woken::Told) => return Ok(Turn::Told),
             Err(errno) => Err(errno),
         };
-        match taken {
-            Ok(0) => {
-                self.empty_turns += 1;
-                if self.empty_turns > CARD_EMPTY_TURNS_MAX { Err(Useless::Empty) } else { Ok(Turn::Nothing) }
+        if !matches!(taken, Ok(1..)) {
+            self.empty_turns += 1;
+            if self.empty_turns > CARD_EMPTY_TURNS_MAX {
+                return Err(Useless::Empty);
             }
+        }
+        match taken {
+            Ok(0) => Ok(Turn::Nothing),
             Ok(frames) => {
                 self.empty_turns = 0;
                 self.given += frames as u64;
