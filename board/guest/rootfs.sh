@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# The guest's root as a folder: Debian's packages (board/guest/base.sh), what their scripts would have done,
+# the modules that a guest needs, and Retrowaves, installed by the same `make install` as everywhere.
+# It must never hold anything that makes the box start which the box itself has not got; the one thing
+# added is the test's own shell on a second console.
+#
+# Usage: board/guest/rootfs.sh TREE
+. "$(dirname "$0")/lib.sh"
+
+tree=$1
+kernel=$GUEST_WORK/kernel
+version=$(cat "$kernel/version")
+rm -rf "$tree"
+cp -a --reflink=auto "$GUEST_WORK/base" "$tree"
+
+finish_debian() {
+	local etc=$tree/etc
+	cp "$tree/usr/share/base-passwd/passwd.master" "$etc/passwd"
+	cp "$tree/usr/share/base-passwd/group.master" "$etc/group"
+	sed 's/:.*/:*:20000:0:99999:7:::/' "$etc/passwd" >"$etc/shadow"
+	sed 's/:.*/:*::/' "$etc/group" >"$etc/gshadow"
+	: >"$etc/machine-id"
+	echo retrowaves >"$etc/hostname"
+	echo '127.0.0.1 localhost' >"$etc/hosts"
+	ln -sfn ../run/systemd/resolve/stub-resolv.conf "$etc/resolv.conf"
+	ln -sfn /proc/self/mounts "$etc/mtab"
+	mkdir -p "$etc/alternatives"
+	ln -sfn /usr/bin/mawk "$tree/usr/bin/awk"
+	printf '%s\n' 'passwd: files systemd' 'group: files systemd' 'hosts: files resolve dns' >"$etc/nsswitch.conf"
+	rm -rf "$tree"/var/cache/apt "$tree"/var/lib/apt "$tree"/boot/* "$tree"/usr/share/{doc,man,locale,bash-completion,zsh}
+}
+
+install_modules() {
+	local module path wanted
+	for module in autofs4 snd-aloop loop squashfs dm_verity ext4 vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 \
+		virtio_net virtio_rng virtio_console i6300esb softdog overlay \
+		dwc2 cdc_ether rndis_host bcm2835_wdt bcm2835-rng raspberrypi-hwmon; do
+		modprobe -d "$kernel/usr" -S "$version" --show-depends "$module" 2>/dev/null | awk '$1 == "insmod" { print $2 }' || true
+	done | sort -u >"$GUEST_WORK/modules"
+	while read -r path; do
+		wanted=$tree/usr/lib/modules/$version/${path#*"/$version/"}
+		mkdir -p "$(dirname "$wanted")"
+		cp "$path" "$wanted"
+	done <"$GUEST_WORK/modules"
+	cp "$kernel/usr/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$tree/usr/lib/modules/$version/"
+	depmod -b "$tree/usr" "$version"
+}
+
+enable() { systemctl --root="$tree" --quiet enable "$@" 2>/dev/null; }
+
+choose_units() {
+	local unit
+	systemctl --root="$tree" --quiet set-default multi-user.target
+	enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service
+	# What only a system does that is installed on the place; the image has none of them either.
+	for unit in systemd-hwdb-update.service ldconfig.service getty@tty1.service console-getty.service \
+		systemd-networkd-persistent-storage.service systemd-networkd-wait-online.service apt-daily.timer \
+		apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+		systemd-firstboot.service serial-getty@.service ssh.service ssh.socket sshd-keygen.service wpa_supplicant.service rauc-mark-good.service; do
+		ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
+	done
+	# Its question is put to a person; there is none.
+	rm -f "$tree"/etc/systemd/system/getty.target.wants/*
+}
+
+install_test_shell() {
+	install -m 755 "$GUEST_ROOT/tests/box/shell.sh" "$tree/usr/lib/retrowaves-test-shell"
+	install -m 644 "$GUEST_ROOT/tests/box/retrowaves-test-shell.service" "$tree/usr/lib/systemd/system/"
+	mkdir -p "$tree/etc/systemd/system/sysinit.target.wants"
+	ln -sfn /usr/lib/systemd/system/retrowaves-test-shell.service \
+		"$tree/etc/systemd/system/sysinit.target.wants/retrowaves-test-shell.service"
+}
+
+finish_debian
+install_modules
+choose_units
+install_test_shell
+# `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+sed -i 's/^u! /u /' "$tree"/usr/lib/sysusers.d/*.conf
+systemd-sysusers --root="$tree"
