@@ -148,18 +148,19 @@ check_lints() {
 }
 
 # What a Raspberry Pi's programs are linked with: Debian's packages for arm64, beside this machine's
-# own. Where rustc has no standard library for it, Debian's compiler of its browsers does.
+# own. Where rustc has no standard library for it, that of Debian's browsers does, or rustup gets it.
 check_cross() {
-	local packages=()
+	local packages=() cross
+	cross=$(dirname "$0")/../board/cross.sh
 	[ -e /usr/lib/aarch64-linux-gnu/pkgconfig/alsa.pc ] || packages+=(libasound2-dev:arm64 libc6-dev-arm64-cross)
-	has_aarch64_std rustc || has_aarch64_std /usr/bin/rustc || {
-		if has rustup && ! has apt-get; then
-			rustup target add aarch64-unknown-linux-gnu >&2
-		else
+	if ! "$cross" --rustc >/dev/null 2>&1; then
+		if [ -n "$(candidate rustc-web)" ]; then
 			packages+=(rustc-web libstd-rust-web-dev:arm64)
+		elif has rustup; then
+			rustup target add aarch64-unknown-linux-gnu >&2
 		fi
-	}
-	[ ${#packages[@]} = 0 ] && return
+	fi
+	if [ ${#packages[@]} = 0 ]; then "$cross" --rustc >/dev/null && return; fi
 	has apt-get || die "install these first, for arm64 (there is no apt-get here): ${packages[*]}"
 	say "installing: ${packages[*]}"
 	if ! dpkg --print-foreign-architectures | grep -qx arm64; then
@@ -167,14 +168,7 @@ check_cross() {
 		as_root apt-get -q -o DPkg::Lock::Timeout=300 update </dev/null >&2
 	fi
 	apt_install "${packages[@]}"
-	has_aarch64_std rustc || has_aarch64_std /usr/bin/rustc || die "rustc still has no standard library for aarch64"
-}
-
-# rustc says where the library would be, whether it is there or not.
-has_aarch64_std() {
-	local folder
-	folder=$("$1" --print target-libdir --target aarch64-unknown-linux-gnu 2>/dev/null) || return 1
-	compgen -G "$folder/libstd-*.rlib" >/dev/null
+	"$cross" --rustc >/dev/null
 }
 
 check_cargo_deb() {
