@@ -30,6 +30,8 @@ pub mod door;
 pub mod control;
 
 pub mod service;
+
+pub mod appliance;
 pub mod signals;
 
 pub mod atomic_file;

@@ -7,6 +7,7 @@ use lexopt::{
     Parser, ValueExt,
 };
 
+use super::appliance::args::{self as box_args, BoxArgs, BoxArgsError};
 use crate::cli::options::{self, ConfigArgs, Instead, Seen};
 
 /// What to do.
@@ -35,6 +36,8 @@ pub enum Command {
     Devices(ConfigArgs),
     /// Show levels.
     Meter(MeterArgs),
+    /// What the box's services and RAUC call.
+    Box(BoxArgs),
 }
 
 /// What help is about.
@@ -54,6 +57,8 @@ pub enum Topic {
     Devices,
     /// `tower meter`
     Meter,
+    /// `tower box`
+    Box,
 }
 
 /// `tower probe`
@@ -105,7 +110,7 @@ pub enum ProbeSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// No such command.
-    #[error("unknown command {0:?}; there are run, status, config, probe, devices and meter (see `tower --help`)")]
+    #[error("unknown command {0:?}; there are run, status, config, probe, devices, meter and box (see `tower --help`)")]
     UnknownCommand(String),
     /// An option of another command, or of none.
     #[error("{why} (see `tower {command} --help`)")]
@@ -133,6 +138,9 @@ pub enum ArgsError {
     /// Out of range.
     #[error("--seconds {0}: allowed is a whole number from 1 to 86400")]
     MeterSeconds(String),
+    /// `tower box`
+    #[error(transparent)]
+    Box(#[from] BoxArgsError),
 }
 
 /// Parses the arguments after the program's name.
@@ -151,6 +159,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsEr
             Some("probe") => probe(&mut parser),
             Some("devices") => devices(&mut parser),
             Some("meter") => meter(&mut parser),
+            Some("box") => Ok(box_args::parse(&mut parser)?.map_or(Command::Help(Topic::Box), Command::Box)),
             Some("help") => Ok(Command::Help(Topic::Tower)),
             _ => Err(ArgsError::UnknownCommand(word.to_string_lossy().into_owned())),
         },

@@ -11,6 +11,7 @@ Usage: tower run      start it; no configuration is needed
        tower probe    does FFmpeg work here
        tower devices  which sound cards there are, and what to write into live.device
        tower meter    levels, of a running tower or of a card
+       tower box      on the box only: what its services call
        tower --version
 
 `tower COMMAND --help` says more.
@@ -76,6 +77,22 @@ air, with loudness and alarms; of a card what it captures. Into a file or a pipe
       --device D             open this card instead, written as in live.device (see `tower devices`)
       --seconds N            end after N seconds, 1 to 86400";
 
+const BOX: &str = "\
+Usage: tower box apply
+       tower box slot get-primary | get-current | get-state A|B | set-primary A|B | set-state A|B good|bad
+
+What the services of the box call, as root. `apply` reads the owner's files on the card, checks them, puts them
+into place and reports; `slot` is RAUC's bootloader backend.
+
+      --card DIR             the card's first partition (default: /boot/owner)
+      --data DIR             the data partition (default: /data)
+      --run DIR              what lives until the next start (default: /run/retrowaves-box)
+      --cmdline FILE         the kernel's command line (default: /proc/cmdline)
+      --os-release FILE      says which version this image is (default: /etc/os-release)
+      --hostname FILE        takes the host name (default: /proc/sys/kernel/hostname)
+  -h, --help
+";
+
 /// What `--help` prints.
 pub fn help(topic: Topic) -> String {
     match topic {
@@ -86,5 +103,6 @@ pub fn help(topic: Topic) -> String {
         Topic::Probe => format!("{PROBE}{LAYERS}"),
         Topic::Devices => format!("{DEVICES}{LAYERS}"),
         Topic::Meter => format!("{METER}{LAYERS}"),
+        Topic::Box => BOX.into(),
     }
 }

@@ -1,0 +1,48 @@
+//! Where the box's files lie. Tests put them elsewhere.
+
+use std::path::PathBuf;
+
+/// Folders and files of the box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoxPlaces {
+    /// The card's first FAT partition: `autoboot.txt`, and the owner's folder `retrowaves`.
+    pub card: PathBuf,
+    /// The data partition.
+    pub data: PathBuf,
+    /// What lives until the next start: settings that passed, the report.
+    pub run: PathBuf,
+    /// The kernel's command line.
+    pub cmdline: PathBuf,
+    /// Says which version this image is.
+    pub os_release: PathBuf,
+    /// The kernel's file of this machine's name.
+    pub hostname: PathBuf,
+}
+
+impl Default for BoxPlaces {
+    fn default() -> Self {
+        Self {
+            card: "/boot/owner".into(),
+            data: "/data".into(),
+            run: "/run/retrowaves-box".into(),
+            cmdline: "/proc/cmdline".into(),
+            os_release: "/etc/os-release".into(),
+            hostname: "/proc/sys/kernel/hostname".into(),
+        }
+    }
+}
+
+impl BoxPlaces {
+    /// The owner's folder.
+    pub fn owner(&self) -> PathBuf {
+        self.card.join("retrowaves")
+    }
+
+    /// The version of the image that runs: `IMAGE_VERSION` of os-release; without it, our own.
+    pub fn version(&self) -> String {
+        let text = crate::atomic_file::read(&self.os_release, 64 << 10).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let version = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
+        version.map_or(env!("CARGO_PKG_VERSION"), |version| version.trim().trim_matches('"')).to_owned()
+    }
+}
