@@ -24,7 +24,7 @@ case " \$* " in
 esac
 END
 chmod +x "$bin/ffmpeg"
-cargo run -q --locked --bin tower -- probe --set "encoder.ffmpeg=$boxed"
+cargo run -q --locked --bin tower -- probe --tone --set "encoder.ffmpeg=$boxed"
 export PATH="$bin:$PATH"
 status=0
 for test in "${tests[@]}"; do
