@@ -311,7 +311,13 @@ fn w4_scripts_are_in_order() {
         is_content(&["sh", "-n", &script]);
         assert!(read(&script).contains("\nset -e\n"), "{script} goes on after a failure");
     }
-    for script in ["board/cross.sh", "board/check-programs.sh", "board/test-aarch64.sh", "scripts/install.sh"] {
+    for script in [
+        "board/cross.sh",
+        "board/check-programs.sh",
+        "board/test-aarch64.sh",
+        "scripts/install.sh",
+        "scripts/check-deb.sh",
+    ] {
         is_content(&["bash", "-n", script]);
         assert!(read(script).contains("\nset -euo pipefail\n"), "{script} goes on after a failure");
     }
