@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The guest's root as a folder: Debian's packages (board/guest/base.sh), what their scripts would have done,
-# the modules that a guest needs, and Retrowaves, installed by the same `make install` as everywhere.
-# It must never hold anything that makes the box start which the box itself has not got; the one thing
-# added is the test's own shell on a second console.
+# the modules that a guest needs, and Retrowaves, installed by the same scripts as in the image of Buildroot:
+# scripts/install.sh, then board/install-box.sh, then the presets. It must never hold anything that helps the
+# box to start; the one thing added is the test's own shell on a second console.
 #
-# Usage: board/guest/rootfs.sh TREE
+# Usage: board/guest/rootfs.sh TREE VERSION KEYRING
 . "$(dirname "$0")/lib.sh"
 
-tree=$1
+tree=$1 image_version=$2 keyring=$3
 kernel=$GUEST_WORK/kernel
 version=$(cat "$kernel/version")
 rm -rf "$tree"
@@ -46,21 +46,26 @@ install_modules() {
 	depmod -b "$tree/usr" "$version"
 }
 
-enable() { systemctl --root="$tree" --quiet enable "$@" 2>/dev/null; }
+install_retrowaves() {
+	local programs=$GUEST_ROOT/target/cross/aarch64-unknown-linux-gnu/release
+	DESTDIR=$tree PREFIX=/usr "$GUEST_ROOT/scripts/install.sh" "${GUEST_PROGRAMS:-$programs}"
+	install -m 755 "${GUEST_FFMPEG:-$GUEST_ROOT/target/ffmpeg-aarch64/ffmpeg}" "$tree/usr/bin/ffmpeg"
+	# Buildroot's skeleton has these in memory too.
+	printf '%s\n' 'tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0' 'tmpfs /var tmpfs mode=0755,nosuid,nodev 0 0' >"$tree/etc/fstab"
+	"$GUEST_ROOT/board/install-box.sh" "$tree" virt "$image_version" "$keyring"
+}
 
 choose_units() {
 	local unit
 	systemctl --root="$tree" --quiet set-default multi-user.target
-	enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service
-	# What only a system does that is installed on the place; the image has none of them either.
-	for unit in systemd-hwdb-update.service ldconfig.service getty@tty1.service console-getty.service \
+	systemctl --root="$tree" --quiet preset-all 2>/dev/null
+	# What only a system does that is installed on the place (the image has none of it), and log-ins.
+	for unit in systemd-hwdb-update.service ldconfig.service getty@.service serial-getty@.service console-getty.service \
 		systemd-networkd-persistent-storage.service systemd-networkd-wait-online.service apt-daily.timer \
-		apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-		systemd-firstboot.service serial-getty@.service ssh.service ssh.socket sshd-keygen.service wpa_supplicant.service rauc-mark-good.service; do
+		apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer logrotate.timer \
+		systemd-firstboot.service ssh.service ssh.socket sshd-keygen.service; do
 		ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
 	done
-	# Its question is put to a person; there is none.
-	rm -f "$tree"/etc/systemd/system/getty.target.wants/*
 }
 
 install_test_shell() {
@@ -73,8 +78,9 @@ install_test_shell() {
 
 finish_debian
 install_modules
-choose_units
-install_test_shell
+install_retrowaves
 # `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
 sed -i 's/^u! /u /' "$tree"/usr/lib/sysusers.d/*.conf
-systemd-sysusers --root="$tree"
+systemd-sysusers --root="$tree" 2>/dev/null
+choose_units
+install_test_shell
