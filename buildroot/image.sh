@@ -31,7 +31,9 @@ out=$(cd "$out" && pwd)
 
 dist=${RETROWAVES_DIST:-$top/target/dist}
 tarball=$dist/retrowaves-$(sed -n 's/^RETROWAVES_VERSION = //p' "$here/package/retrowaves/retrowaves.mk").tar.gz
-[ -e "$tarball" ] && [ -e "$dist/retrowaves/retrowaves.hash" ] || die "$tarball is not there: \`make dist\` first"
+for file in "$tarball" "$dist/retrowaves/retrowaves.hash"; do
+	[ -e "$file" ] || die "$file is not there: \`make dist\` first"
+done
 export RETROWAVES_DIST=$dist
 
 release=no
