@@ -36,7 +36,8 @@ for file in "$tarball" "$dist/retrowaves/retrowaves.hash"; do
 done
 export RETROWAVES_DIST=$dist
 
-release=no
+rt=no release=no
+[ -z "${RT:-}" ] || rt=yes
 [ -z "${RELEASE:-}" ] || release=yes
 if [ -z "${KEYS:-}" ]; then
 	[ $release = no ] || die "a release is signed with keys of its own: KEYS=DIR (board/keys.sh)"
@@ -47,9 +48,11 @@ keys=$(cd "$KEYS" && pwd)
 export RETROWAVES_KEY=$keys/signing.key RETROWAVES_CERT=$keys/signing.pem RETROWAVES_KEYRING=$keys/keyring.pem \
 	RETROWAVES_RELEASE=$release
 
+# What `make image` was told is not for the packages that Buildroot builds.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BOARD BUILDROOT OUT KEYS RELEASE RT
 "$here/defconfigs.sh" --check
 make -s -C "$buildroot" O="$out" BR2_EXTERNAL="$here" "retrowaves_${board}_defconfig"
-if [ -n "${RT:-}" ]; then
+if [ $rt = yes ]; then
 	sed -i "s|^\(BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES=\".*\)\"|\1 \$(BR2_EXTERNAL_RETROWAVES_PATH)/linux/rt.fragment\"|" "$out/.config"
 fi
 # A tarball that was made anew keeps its name: what Buildroot has of the old one is taken away.
