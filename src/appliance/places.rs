@@ -17,6 +17,8 @@ pub struct BoxPlaces {
     pub os_release: PathBuf,
     /// The kernel's file of this machine's name.
     pub hostname: PathBuf,
+    /// RAUC's configuration: for which board updates have to be.
+    pub rauc_conf: PathBuf,
 }
 
 impl Default for BoxPlaces {
@@ -24,10 +26,11 @@ impl Default for BoxPlaces {
         Self {
             card: "/boot/owner".into(),
             data: "/data".into(),
-            run: "/run/retrowaves-box".into(),
+            run: run_dir(),
             cmdline: "/proc/cmdline".into(),
             os_release: "/etc/os-release".into(),
             hostname: "/proc/sys/kernel/hostname".into(),
+            rauc_conf: "/etc/rauc/system.conf".into(),
         }
     }
 }
@@ -45,4 +48,10 @@ impl BoxPlaces {
         let version = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
         version.map_or(env!("CARGO_PKG_VERSION"), |version| version.trim().trim_matches('"')).to_owned()
     }
+}
+
+/// What lives until the next start: `/run/retrowaves-box`, or `$RETROWAVES_BOX_DIR`.
+fn run_dir() -> PathBuf {
+    let dir = std::env::var_os("RETROWAVES_BOX_DIR").filter(|dir| !dir.is_empty());
+    dir.map_or_else(|| "/run/retrowaves-box".into(), PathBuf::from)
 }

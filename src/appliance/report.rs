@@ -1,6 +1,10 @@
 //! What the box did with the owner's files, for `/status`, for the log, and for `REPORT.txt` on the card.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{atomic_file, limits::BOX_REPORT_BYTES_MAX};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +36,7 @@ pub struct Report {
     pub version: String,
     /// The slot that runs; none: not told.
     pub slot: Option<String>,
-    /// It has yet to show that it is good.
+    /// It had yet to show that it is good when it started.
     pub on_trial: bool,
     /// In the order of the files.
     pub findings: Vec<Finding>,
@@ -56,6 +60,12 @@ impl Finding {
 }
 
 impl Report {
+    /// The report of the last `tower box apply` in `run`; none: this is not the box.
+    pub fn read(run: &Path) -> Option<Self> {
+        let bytes = atomic_file::read(&run.join("report.json"), BOX_REPORT_BYTES_MAX).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
     /// `REPORT.txt`. It has no time in it, so that it is written anew only when there is something new.
     /// Its lines end as Windows' Notepad has them.
     pub fn words(&self) -> String {

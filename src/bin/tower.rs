@@ -52,6 +52,7 @@ fn act(command: Command) -> Exit {
         Command::Devices(args) => with_config(&args, |loaded| tell(&devices(&loaded.config.live, &Roots::default()))),
         Command::Meter(args) => show_levels(&args),
         Command::Box(args) => appliance::act(&args, VOICE),
+        Command::Update(args) => appliance::update(&args, VOICE),
         Command::Probe(args) => with_config(&args.config, |loaded| try_ffmpeg(&loaded.config, &args)),
     }
 }

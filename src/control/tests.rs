@@ -24,6 +24,7 @@ fn plane(loopback_may_change: bool) -> ControlPlane {
         live: Arc::default(),
         live_device: None,
         meter: Default::default(),
+        box_report: None,
         started_ns: crate::sys::time::now_ns(),
     };
     ControlPlane {

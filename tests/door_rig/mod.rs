@@ -106,6 +106,7 @@ impl Rig {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            box_report: None,
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");

@@ -7,7 +7,7 @@ use lexopt::{
     Parser, ValueExt,
 };
 
-use super::appliance::args::{self as box_args, BoxArgs, BoxArgsError};
+use super::appliance::args::{self as box_args, BoxArgs, BoxArgsError, UpdateArgs};
 use crate::cli::options::{self, ConfigArgs, Instead, Seen};
 
 /// What to do.
@@ -38,6 +38,8 @@ pub enum Command {
     Meter(MeterArgs),
     /// What the box's services and RAUC call.
     Box(BoxArgs),
+    /// A new version of the box.
+    Update(UpdateArgs),
 }
 
 /// What help is about.
@@ -59,6 +61,8 @@ pub enum Topic {
     Meter,
     /// `tower box`
     Box,
+    /// `tower update`
+    Update,
 }
 
 /// `tower probe`
@@ -110,7 +114,9 @@ pub enum ProbeSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// No such command.
-    #[error("unknown command {0:?}; there are run, status, config, probe, devices, meter and box (see `tower --help`)")]
+    #[error(
+        "unknown command {0:?}; there are run, status, config, probe, devices, meter, update and box (see `tower --help`)"
+    )]
     UnknownCommand(String),
     /// An option of another command, or of none.
     #[error("{why} (see `tower {command} --help`)")]
@@ -138,7 +144,7 @@ pub enum ArgsError {
     /// Out of range.
     #[error("--seconds {0}: allowed is a whole number from 1 to 86400")]
     MeterSeconds(String),
-    /// `tower box`
+    /// `tower box`, `tower update`
     #[error(transparent)]
     Box(#[from] BoxArgsError),
 }
@@ -160,6 +166,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsEr
             Some("devices") => devices(&mut parser),
             Some("meter") => meter(&mut parser),
             Some("box") => Ok(box_args::parse(&mut parser)?.map_or(Command::Help(Topic::Box), Command::Box)),
+            Some("update") => {
+                Ok(box_args::parse_update(&mut parser)?.map_or(Command::Help(Topic::Update), Command::Update))
+            }
             Some("help") => Ok(Command::Help(Topic::Tower)),
             _ => Err(ArgsError::UnknownCommand(word.to_string_lossy().into_owned())),
         },

@@ -72,6 +72,12 @@ pub fn status(url: &str) -> Result<(String, Exit), StatusError> {
     }
 }
 
+/// The tower at `url` answers, and is healthy (K2).
+pub(super) fn is_healthy(url: &str) -> bool {
+    let url = format!("{}/healthz", url.trim_end_matches('/'));
+    get(&agent(TIMEOUT), &url).is_ok_and(|(code, _)| code == 200)
+}
+
 /// What asks: a whole answer takes this long at most.
 pub(super) fn agent(timeout: Duration) -> Agent {
     Agent::config_builder()
