@@ -31,10 +31,13 @@ out=$(cd "$out" && pwd)
 
 dist=${RETROWAVES_DIST:-$top/target/dist}
 tarball=$dist/retrowaves-$(sed -n 's/^RETROWAVES_VERSION = //p' "$here/package/retrowaves/retrowaves.mk").tar.gz
-[ -e "$tarball" ] && [ -e "$dist/retrowaves/retrowaves.hash" ] || die "$tarball is not there: \`make dist\` first"
+for file in "$tarball" "$dist/retrowaves/retrowaves.hash"; do
+	[ -e "$file" ] || die "$file is not there: \`make dist\` first"
+done
 export RETROWAVES_DIST=$dist
 
-release=no
+rt=no release=no
+[ -z "${RT:-}" ] || rt=yes
 [ -z "${RELEASE:-}" ] || release=yes
 if [ -z "${KEYS:-}" ]; then
 	[ $release = no ] || die "a release is signed with keys of its own: KEYS=DIR (board/keys.sh)"
@@ -45,9 +48,11 @@ keys=$(cd "$KEYS" && pwd)
 export RETROWAVES_KEY=$keys/signing.key RETROWAVES_CERT=$keys/signing.pem RETROWAVES_KEYRING=$keys/keyring.pem \
 	RETROWAVES_RELEASE=$release
 
+# What `make image` was told is not for the packages that Buildroot builds.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BOARD BUILDROOT OUT KEYS RELEASE RT
 "$here/defconfigs.sh" --check
 make -s -C "$buildroot" O="$out" BR2_EXTERNAL="$here" "retrowaves_${board}_defconfig"
-if [ -n "${RT:-}" ]; then
+if [ $rt = yes ]; then
 	sed -i "s|^\(BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES=\".*\)\"|\1 \$(BR2_EXTERNAL_RETROWAVES_PATH)/linux/rt.fragment\"|" "$out/.config"
 fi
 # A tarball that was made anew keeps its name: what Buildroot has of the old one is taken away.

@@ -5,6 +5,8 @@
 ################################################################################
 
 RETROWAVES_VERSION = 0.1.0
+# Buildroot would add the version of its own vendoring to the name.
+# check-package disable RemoveDefaultPackageSourceVariable
 RETROWAVES_SOURCE = retrowaves-$(RETROWAVES_VERSION).tar.gz
 # `make dist` of the project writes the tarball, everything it needs vendored,
 # and its hash in retrowaves/retrowaves.hash beside it. RETROWAVES_DIST: where
