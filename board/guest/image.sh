@@ -24,5 +24,6 @@ cp "$GUEST_WORK/initrd.cpio" "$boot/initrd"
 # Made here and not by make-image.sh: all is root's, whoever builds it, and in a hurry.
 mksquashfs "$tree" "$GUEST_WORK/root.squashfs" -all-root -comp zstd -Xcompression-level 3 -noappend -quiet -no-progress >&2
 board/make-image.sh --board virt --root "$GUEST_WORK/root.squashfs" --boot "$boot" --version "$version" \
-	--out "$GUEST_WORK" --key "$keys/signing.key" --cert "$keys/signing.pem" --keyring "$keys/keyring.pem" --uncompressed
+	--out "$GUEST_WORK" --key "$keys/signing.key" --cert "$keys/signing.pem" --keyring "$keys/keyring.pem" --uncompressed \
+	--cmdline retrowaves.standin=1
 rm -rf "$tree"

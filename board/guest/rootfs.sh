@@ -24,7 +24,7 @@ finish_debian() {
 	echo '127.0.0.1 localhost' >"$etc/hosts"
 	ln -sfn ../run/systemd/resolve/stub-resolv.conf "$etc/resolv.conf"
 	ln -sfn /proc/self/mounts "$etc/mtab"
-	mkdir -p "$etc/alternatives"
+	[ -e "$tree/usr/bin/sh" ] || ln -s dash "$tree/usr/bin/sh"
 	ln -sfn /usr/bin/mawk "$tree/usr/bin/awk"
 	printf '%s\n' 'passwd: files systemd' 'group: files systemd' 'hosts: files resolve dns' >"$etc/nsswitch.conf"
 	rm -rf "$tree"/var/cache/apt "$tree"/var/lib/apt "$tree"/boot/* "$tree"/usr/share/{doc,man,locale,bash-completion,zsh}
@@ -63,7 +63,7 @@ choose_units() {
 	for unit in systemd-hwdb-update.service ldconfig.service getty@.service serial-getty@.service console-getty.service \
 		systemd-networkd-persistent-storage.service systemd-networkd-wait-online.service apt-daily.timer \
 		apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer logrotate.timer \
-		systemd-firstboot.service ssh.service ssh.socket sshd-keygen.service; do
+		systemd-firstboot.service chronyd-restricted.service ssh.service ssh.socket sshd-keygen.service; do
 		ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
 	done
 }

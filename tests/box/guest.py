@@ -84,7 +84,7 @@ class Guest:
                    "-action", "reboot=shutdown"]
         if self.dtb:
             command += ["-dtb", self.dtb]
-        self.process = subprocess.Popen(["nice", "-n", "15", *command], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(["nice", "-n", os.environ.get("BOX_NICE", "15"), *command], stdin=subprocess.DEVNULL,
                                         stderr=subprocess.STDOUT, stdout=open(f"{self.log}.qemu", "ab"))
         self.started = time.monotonic()
         self.channel = None

@@ -18,8 +18,8 @@ NAMES = {TONE_HZ: "tone", MUSIC_HZ: "music", LIVE_HZ: "live"}
 
 
 def read_stream(port, seconds, limit):
-    """Bytes of `/stream` as they come: so many seconds of 128 kbit/s. None: there is no stream yet."""
-    wanted = int(seconds * 16000)
+    """Bytes of `/stream` as they come: so many seconds of 64 kbit/s. None: there is no stream yet."""
+    wanted = int(seconds * 8000)
     end = time.monotonic() + limit
     got = b""
     try:
@@ -34,7 +34,7 @@ def read_stream(port, seconds, limit):
     except OSError:
         pass
     head, _, body = got.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n")[0] or b"audio/mpeg" not in head.lower() or len(body) < 4000:
+    if b" 200 " not in head.split(b"\r\n")[0] or b"audio/mpeg" not in head.lower() or len(body) < 2000:
         return None
     return body
 
