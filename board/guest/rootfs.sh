@@ -63,7 +63,7 @@ choose_units() {
 	for unit in systemd-hwdb-update.service ldconfig.service getty@.service serial-getty@.service console-getty.service \
 		systemd-networkd-persistent-storage.service systemd-networkd-wait-online.service apt-daily.timer \
 		apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer logrotate.timer \
-		systemd-firstboot.service chronyd-restricted.service ssh.service ssh.socket sshd-keygen.service; do
+		systemd-firstboot.service chronyd-restricted.service chrony-wait.service ssh.service ssh.socket sshd-keygen.service; do
 		ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
 	done
 }
@@ -79,7 +79,8 @@ install_test_shell() {
 finish_debian
 install_modules
 install_retrowaves
-# `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+# Chrony's user is made by a script of its package; `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+echo 'u _chrony - "Chrony" /var/lib/chrony' >"$tree/usr/lib/sysusers.d/chrony.conf"
 sed -i 's/^u! /u /' "$tree"/usr/lib/sysusers.d/*.conf
 systemd-sysusers --root="$tree" 2>/dev/null
 choose_units
