@@ -35,7 +35,7 @@ impl TheBox {
 
     /// What the kernel was started with.
     pub fn running(&self, slot: &str) {
-        self.write("cmdline", &format!("console=tty1 root=/dev/dm-0 rauc.slot={slot} quiet\n"));
+        self.write("cmdline", format!("console=tty1 root=/dev/dm-0 rauc.slot={slot} quiet\n"));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -25,7 +25,7 @@ const LAYERS: &str = "
   -h, --help
   -V, --version
 
-Defaults < file < environment (TOWER_*) < --set. `tower config` shows the result.
+Defaults < vendor's file (/usr/lib/retrowaves) < file < environment (TOWER_*) < --set. `tower config` shows the result.
 ";
 
 const RUN: &str = "\
