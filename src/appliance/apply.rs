@@ -64,7 +64,7 @@ fn start_of_slot(places: &BoxPlaces, findings: &mut Vec<Finding>) -> (Option<Str
         Err(SlotError::NotTheBox) => return (None, false),
         Err(error) => {
             findings.push(Finding::of_the_box(Kind::Mistake, format!("the slots are not known: {error}")));
-            return (None, false);
+            return (SlotStore::which_runs(places).map(|slot| slot.to_string()), false);
         }
     };
     let running = store.running();
@@ -90,7 +90,7 @@ fn read_folder(places: &BoxPlaces, findings: &mut Vec<Finding>) -> (Folder, bool
         Ok(folder) => return (folder, true),
         Err(error) => error,
     };
-    let card_is_there = fs::read_dir(&places.card).is_ok_and(|mut entries| entries.next().is_some());
+    let card_is_there = places.card_is_there();
     if card_is_there {
         let what =
             format!("the folder retrowaves on the card cannot be read ({error}): the settings of the image are used");

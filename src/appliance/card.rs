@@ -29,6 +29,10 @@ pub fn writable<T>(folder: &Path, change: impl FnOnce() -> io::Result<T>) -> io:
         return change();
     }
     let point = mount_point(folder)?;
+    if point == Path::new("/") {
+        // The root of the box stays as it is, whatever could not be mounted.
+        return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the card's partition is not mounted"));
+    }
     let kept = kept_flags(flags);
     remount(&point, kept)?;
     let done = change();

@@ -41,6 +41,11 @@ impl BoxPlaces {
         self.card.join("retrowaves")
     }
 
+    /// The card's partition could be mounted: its folder is not empty.
+    pub fn card_is_there(&self) -> bool {
+        std::fs::read_dir(&self.card).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// The version of the image that runs: `IMAGE_VERSION` of os-release; without it, our own.
     pub fn version(&self) -> String {
         let text = crate::atomic_file::read(&self.os_release, 64 << 10).unwrap_or_default();

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{atomic_file, limits::BOX_REPORT_BYTES_MAX};
 
+/// A file of the owner's can have thousands of mistakes; the first ones do.
+const TEXT_CHARS_MAX: usize = 2000;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,7 +48,12 @@ pub struct Report {
 impl Finding {
     /// Something about `file`.
     pub fn about(file: &str, kind: Kind, text: impl Into<String>) -> Self {
-        Self { file: Some(file.to_owned()), kind, text: text.into() }
+        let mut text: String = text.into();
+        if let Some((at, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+            text.truncate(at);
+            text.push_str(" … and more");
+        }
+        Self { file: Some(file.to_owned()), kind, text }
     }
 
     /// Something about the box.

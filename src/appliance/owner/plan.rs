@@ -278,3 +278,68 @@ fn misnamed(name: &str, found: &[Option<String>; NAMES.len()]) -> Option<Finding
     let what = format!("is not read; its name has to be {right}{twice}{hidden}");
     Some(Finding::about(name, Kind::Mistake, what))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::appliance::report::Report;
+
+    const KNOWS: Knows<'static> = Knows {
+        check_tower: &|text| if text.contains('=') { Ok(()) } else { Err(format!("tower.toml:1: {text}")) },
+        check_station: &|_| Err("line of an error\n".repeat(100_000)),
+        is_kept: &|_| false,
+    };
+
+    fn bytes() -> impl Strategy<Value = Found> {
+        let pieces = prop::sample::select(vec![
+            "ssid",
+            "password",
+            "=",
+            "\n",
+            "\r\n",
+            "\"",
+            "'",
+            "a",
+            " ",
+            "\\",
+            "ssh-ed25519",
+            "AAAA",
+            "-----BEGIN",
+            "PRIVATE KEY",
+            "everything",
+            "\u{feff}",
+            "“",
+            "ä",
+            "\0",
+            "command=",
+            ".local",
+            "-",
+        ]);
+        let text = prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat().into_bytes());
+        let marked =
+            (prop::sample::select(vec![vec![0xff, 0xfe], vec![0xfe, 0xff], vec![0xef, 0xbb, 0xbf]]), text.clone());
+        let marked = marked.prop_map(|(mark, text)| [mark, text].concat());
+        prop_oneof![text, marked, prop::collection::vec(any::<u8>(), 0..300)].prop_map(Found::Bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn w3_no_files_of_anybody_stop_the_plan_and_what_is_said_is_bounded(
+            files in prop::array::uniform6(bytes()),
+            others in prop::collection::vec("[a-zA-Z_.äß]{0,20}", 0..20),
+        ) {
+            let folder = Folder { files, others, ..Folder::default() };
+            let plan = plan(&folder, &KNOWS);
+            prop_assert_eq!(plan.station, None);
+            if let Some(wifi) = &plan.wifi {
+                let clean = |name: &String| !name.contains('/') && name.len() <= 70;
+                prop_assert!(wifi.file_names.iter().all(clean), "{:?}", wifi.file_names);
+            }
+            let report = Report { version: String::new(), slot: None, on_trial: false, findings: plan.findings };
+            prop_assert!(report.words().len() < 100_000);
+            prop_assert!(!report.words().replace("\r\n", "").contains('\n'));
+        }
+    }
+}

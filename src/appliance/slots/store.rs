@@ -27,6 +27,9 @@ pub enum SlotError {
     /// No `rauc.slot=` on the kernel's command line.
     #[error("this is not the box: the kernel's command line names no slot (rauc.slot=A or rauc.slot=B)")]
     NotTheBox,
+    /// Where `autoboot.txt` belongs.
+    #[error("the card's first partition is not there: {}", .0.display())]
+    NoCard(PathBuf),
     /// It would be wrong.
     #[error(transparent)]
     Refused(#[from] SlotRefusal),
@@ -66,12 +69,19 @@ impl SlotStore {
     /// # Errors
     /// When this is not the box, or the lock cannot be had.
     pub fn open(places: &BoxPlaces) -> Result<Self, SlotError> {
-        let running = fs::read_to_string(&places.cmdline).ok().and_then(|text| Slot::of_command_line(&text));
-        let running = running.ok_or(SlotError::NotTheBox)?;
+        let running = Self::which_runs(places).ok_or(SlotError::NotTheBox)?;
+        if !places.card_is_there() {
+            return Err(SlotError::NoCard(places.card.clone()));
+        }
         let lock = lock(&places.run)?;
         let (autoboot_path, slots_path) = (places.card.join("autoboot.txt"), places.data.join("rauc/slots.toml"));
         let slots = recall(&autoboot_path, &slots_path, running);
         Ok(Self { autoboot_path, slots_path, running, slots, _lock: lock })
+    }
+
+    /// The slot that runs; none: this is not the box.
+    pub fn which_runs(places: &BoxPlaces) -> Option<Slot> {
+        fs::read_to_string(&places.cmdline).ok().and_then(|text| Slot::of_command_line(&text))
     }
 
     /// The slot that runs.

@@ -25,7 +25,7 @@ const LAYERS: &str = "
   -h, --help
   -V, --version
 
-Defaults < file < environment (TOWER_*) < --set. `tower config` shows the result.
+Defaults < vendor's file (/usr/lib/retrowaves) < file < environment (TOWER_*) < --set. `tower config` shows the result.
 ";
 
 const RUN: &str = "\
@@ -92,7 +92,7 @@ It is tried at a restart: when the box has been healthy for a minute it stays, e
 
 const BOX: &str = "\
 Usage: tower box apply
-       tower box confirm [--url URL] [--healthy-sec N]
+       tower box confirm [--url URL] [--healthy-sec N] [--at-most-sec N]
        tower box restart-into-trial
        tower box slot get-primary | get-current | get-state A|B | set-primary A|B | set-state A|B good|bad
 
@@ -101,7 +101,8 @@ into place and reports. `confirm` makes a slot that is on trial good when the bo
 after ten minutes without that it restarts into the old one. `slot` is RAUC's bootloader backend.
 
       --url URL              of the tower (default: the configured port of this machine)
-      --healthy-sec N        for so long, 1 to 600 (default: 60)
+      --healthy-sec N        healthy for so long, 1 to 3600 (default: 60)
+      --at-most-sec N        within this time, 1 to 3600 (default: 600)
       --card DIR             the card's first partition (default: /boot/owner)
       --data DIR             the data partition (default: /data)
       --run DIR              what lives until the next start (default: /run/retrowaves-box)

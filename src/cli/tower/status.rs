@@ -113,6 +113,11 @@ fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> 
         let at = |key: &str| word(alarm.get(key));
         let _ = writeln!(out, "ALARM      {} for {} s: {}", at("alarm"), at("since_sec"), at("text"));
     }
+    for mistake in status["box"]["findings"].as_array().into_iter().flatten().filter(|one| one["kind"] == "mistake") {
+        let text = mistake["text"].as_str().and_then(|text| text.lines().next()).unwrap_or("?");
+        let _ =
+            writeln!(out, "BOX        {}", plain(&format!("{}: {text}", mistake["file"].as_str().unwrap_or("box"))));
+    }
     if let Some(title) = status["title"].as_str() {
         let artist = status["artist"].as_str().map(|artist| format!("{artist}: ")).unwrap_or_default();
         let _ = writeln!(out, "title      {}", plain(&format!("{artist}{title}")));

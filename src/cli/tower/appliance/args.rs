@@ -10,7 +10,7 @@ use lexopt::{
 use super::place;
 use crate::{
     appliance::{BoxPlaces, slots::Slot},
-    limits::CONFIRM_HEALTHY_MS,
+    limits::{CONFIRM_HEALTHY_MS, CONFIRM_MS_MAX},
 };
 
 /// `tower box …`
@@ -37,6 +37,8 @@ pub enum BoxAct {
         url: Option<String>,
         /// For how long it has to be healthy.
         healthy_ms: u64,
+        /// Within this time.
+        at_most_ms: u64,
     },
 }
 
@@ -79,8 +81,8 @@ pub enum BoxArgsError {
     #[error("say one FILE or URL (see `tower update --help`)")]
     From,
     /// Out of range.
-    #[error("--healthy-sec {0}: allowed is a whole number from 1 to 600")]
-    HealthySec(String),
+    #[error("--{0} {1}: allowed is a whole number from 1 to 3600")]
+    Seconds(String, String),
     /// RAUC's words.
     #[error(
         "say get-primary, get-current, get-state A|B, set-primary A|B or set-state A|B good|bad (see `tower box --help`)"
@@ -93,14 +95,16 @@ pub enum BoxArgsError {
 /// # Errors
 /// When it makes no sense.
 pub fn parse(parser: &mut Parser) -> Result<Option<BoxArgs>, BoxArgsError> {
-    let (mut url, mut healthy_ms) = (None, CONFIRM_HEALTHY_MS);
+    let (mut url, mut healthy_ms, mut at_most_ms) = (None, CONFIRM_HEALTHY_MS, CONFIRM_MS_MAX);
     let own = |parser: &mut Parser, name: &str| -> Result<bool, BoxArgsError> {
         match name {
             "url" => url = Some(parser.value()?.string()?),
-            "healthy-sec" => {
+            "healthy-sec" | "at-most-sec" => {
                 let text = parser.value()?.string()?;
-                let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
-                healthy_ms = seconds.map(|seconds: u64| seconds * 1000).ok_or(BoxArgsError::HealthySec(text))?;
+                let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+                let ms = seconds.map(|seconds: u64| seconds * 1000);
+                let ms = ms.ok_or_else(|| BoxArgsError::Seconds(name.to_owned(), text))?;
+                *(if name == "healthy-sec" { &mut healthy_ms } else { &mut at_most_ms }) = ms;
             }
             _ => return Ok(false),
         }
@@ -110,7 +114,7 @@ pub fn parse(parser: &mut Parser) -> Result<Option<BoxArgs>, BoxArgsError> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let act = match words.as_slice() {
         ["apply"] => BoxAct::Apply,
-        ["confirm"] => BoxAct::Confirm { url, healthy_ms },
+        ["confirm"] => BoxAct::Confirm { url, healthy_ms, at_most_ms },
         ["restart-into-trial"] => BoxAct::RestartIntoTrial,
         ["slot", question @ ..] => BoxAct::Slot(slot(question).ok_or(BoxArgsError::Slot)?),
         _ => return Err(BoxArgsError::Act),

@@ -17,7 +17,7 @@ use crate::{
     },
     cli::{Exit, Voice, say, tell},
     config::{self, TowerConfig},
-    limits::{CONFIRM_LOOK_MS, CONFIRM_MS_MAX},
+    limits::CONFIRM_LOOK_MS,
     sys::time::now_ms,
 };
 
@@ -33,7 +33,8 @@ pub fn act(args: &BoxArgs, voice: Voice) -> Exit {
             Ok(()) => tell("the box restarts into the slot that is on trial\n"),
             Err(error) => voice.failure(&error),
         },
-        BoxAct::Confirm { url, healthy_ms } => match confirm(places, url.clone(), *healthy_ms) {
+        BoxAct::Confirm { url, healthy_ms, at_most_ms } => match confirm(places, url.clone(), *healthy_ms, *at_most_ms)
+        {
             Ok(said) => tell(&said),
             Err(error) => voice.failure(&error),
         },
@@ -57,7 +58,7 @@ pub fn update(args: &UpdateArgs, voice: Voice) -> Exit {
 }
 
 /// Waits until a slot that is on trial has been healthy for long enough; else the old one comes back.
-fn confirm(places: &BoxPlaces, url: Option<String>, healthy_ms: u64) -> Result<String, RestartError> {
+fn confirm(places: &BoxPlaces, url: Option<String>, healthy_ms: u64, at_most_ms: u64) -> Result<String, RestartError> {
     let running = {
         let store = SlotStore::open(places)?;
         if !store.slots().is_trial_of(store.running()) {
@@ -71,7 +72,7 @@ fn confirm(places: &BoxPlaces, url: Option<String>, healthy_ms: u64) -> Result<S
         let loaded = config::load::<TowerConfig>(None, &[]).ok()?;
         status::local_url(&loaded.config.http).ok()
     });
-    let mut trial = Trial::new(now_ms(), healthy_ms, CONFIRM_MS_MAX);
+    let mut trial = Trial::new(now_ms(), healthy_ms, at_most_ms);
     loop {
         let healthy = url.as_deref().is_some_and(status::is_healthy);
         match trial.look(now_ms(), healthy) {
@@ -84,7 +85,7 @@ fn confirm(places: &BoxPlaces, url: Option<String>, healthy_ms: u64) -> Result<S
                 restart::into_good()?;
                 return Ok(format!(
                     "slot {running} was not healthy in {} s: the old one comes back\n",
-                    CONFIRM_MS_MAX / 1000
+                    at_most_ms / 1000
                 ));
             }
         }
