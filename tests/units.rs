@@ -68,9 +68,9 @@ fn system(folder: &Path, with_box: bool) -> PathBuf {
             fs::copy(root().join("systemd/box").join(unit), to).expect("copied");
         }
     }
-    // What ExecReload= calls.
+    // What ExecReload= calls has to be a program, and which one is not looked at.
     fs::create_dir_all(folder.join("bin")).expect("made");
-    fs::copy("/bin/kill", folder.join("bin/kill")).expect("copied");
+    fs::copy("/bin/sh", folder.join("bin/kill")).expect("copied");
     // Their own, as the packages of systemd have them.
     for unit in ["sysinit.target", "basic.target", "sockets.target", "multi-user.target", "shutdown.target"] {
         fs::write(units.join(unit), "[Unit]\nDescription=of systemd\nDefaultDependencies=no\n").expect("written");
