@@ -77,7 +77,7 @@ check_key() {
 	fi
 }
 
-# Salt and UUIDs are no secrets: they come from the name, so that the same inputs give the same image.
+# Salt and UUIDs are no secrets: they come from the name.
 
 # squashfs, padded to whole blocks by its maker.
 make_squashfs() {
