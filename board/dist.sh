@@ -24,9 +24,20 @@ grep -qx "RETROWAVES_VERSION = $version" buildroot/package/retrowaves/retrowaves
 commit_sec=$(git log -1 --format=%ct)
 
 git archive --prefix="$name/" HEAD | tar -x -C "$work"
-# As Buildroot would do it after a download; a tarball with VENDOR is left as it is.
+# As Buildroot would do it after a download; a tarball with VENDOR is left as it is. What cargo says to write into
+# its configuration may name this machine's own settings, so it is written here.
+(cd "$work/$name" && cargo vendor --quiet --locked VENDOR >/dev/null)
 mkdir -p "$work/$name/.cargo"
-(cd "$work/$name" && cargo vendor --quiet --locked VENDOR >.cargo/config.toml)
+cat >"$work/$name/.cargo/config.toml" <<-END
+	[source.crates-io]
+	replace-with = "vendored-sources"
+
+	[source.vendored-sources]
+	directory = "VENDOR"
+END
+# Without a network, and without what this machine has of crates: else the first to notice would be a user.
+(cd "$work/$name" && CARGO_HOME=$work/home cargo metadata --quiet --offline --locked --format-version 1 >/dev/null) ||
+	{ echo "dist: the tarball lacks something that Cargo.lock names" >&2; exit 1; }
 (cd "$work" && LC_ALL=C tar --sort=name --mtime="@$commit_sec" --owner=0 --group=0 --numeric-owner --format=posix \
 	--pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' --mode='u+rw,go=rX' -cf - "$name" | gzip -9n) \
 	>"$work/$name.tar.gz"

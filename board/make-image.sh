@@ -69,13 +69,15 @@ is_development() {
 }
 
 check_key() {
+	openssl verify -purpose smimesign -CAfile "$keyring" "$cert" >/dev/null 2>&1 ||
+		die "the box would not trust this signature: --cert does not fit --keyring"
 	if is_development "$cert" || is_development "$keyring"; then
 		[ "$release" = no ] || die "a release is not signed with a development key, and does not trust one (board/keys.sh)"
 		say "signed with a development key: not for release"
 	fi
 }
 
-# Salt and UUIDs are no secrets: they come from the name, so that the same inputs give the same image.
+# Salt and UUIDs are no secrets: they come from the name.
 
 # squashfs, padded to whole blocks by its maker.
 make_squashfs() {
@@ -194,8 +196,9 @@ make_bundle() {
 	rm -f "$out/$name.raucb"
 	rauc --cert "$cert" --key "$key" --keyring "$keyring" bundle "$work/bundle" "$out/$name.raucb" >"$work/rauc.log" 2>&1 ||
 		{ cat "$work/rauc.log" >&2; die "rauc made no bundle"; }
+	# As the box does it.
 	rauc --keyring "$keyring" info "$out/$name.raucb" >"$work/rauc.log" 2>&1 ||
-		{ cat "$work/rauc.log" >&2; die "the box would not trust this bundle: --cert does not fit --keyring"; }
+		{ cat "$work/rauc.log" >&2; die "the box would not trust this bundle"; }
 }
 
 check_key
