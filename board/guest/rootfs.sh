@@ -79,7 +79,9 @@ install_test_shell() {
 finish_debian
 install_modules
 install_retrowaves
-# Chrony's user is made by a script of its package; `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+# Chrony reads another place in Debian, and its user is made by a script of its package; `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+mkdir -p "$tree/etc/chrony"
+ln -sfn ../chrony.conf "$tree/etc/chrony/chrony.conf"
 echo 'u _chrony - "Chrony" /var/lib/chrony' >"$tree/usr/lib/sysusers.d/chrony.conf"
 sed -i 's/^u! /u /' "$tree"/usr/lib/sysusers.d/*.conf
 systemd-sysusers --root="$tree" 2>/dev/null
