@@ -21,7 +21,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 test-deb dist image lint-buildroot
+.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test power-test test-deb dist image lint-buildroot
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
@@ -29,6 +29,7 @@ help:
 	@echo "make build, sudo make install; make deb: for a Debian or a Raspberry Pi OS, see docs/install.md"
 	@echo "make cross, make deb-arm64: for a Raspberry Pi, from another computer"
 	@echo "make dist, make image BOARD=rpi4 BUILDROOT=folder: the box's card and update, see buildroot/README.md"
+	@echo "make boot-test | update-test | power-test: the box in QEMU, booted for real"
 	@echo "make soak | bench | fuzz | test-aarch64 | clean: see README.md"
 
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
@@ -130,6 +131,31 @@ image:
 lint-buildroot:
 	@[ -n "$(BUILDROOT)" ] || { echo "lint-buildroot: BUILDROOT=folder, an unpacked Buildroot" >&2; exit 2; }
 	buildroot/lint.sh "$(BUILDROOT)"
+
+# The box in QEMU, from a card that is made here of Debian's packages and our programs: tests/box/boot_test.py
+# and tests/box/update_test.py say what is shown. Kept in target/guest; a second run makes only what changed.
+BOX_CUTS ?= 50
+BOX_SEED ?= 1
+BOX_IMAGES := target/guest
+
+box-images: cross
+	@scripts/setup.sh guest
+	board/ffmpeg.sh
+	board/guest/all.sh
+
+boot-test: box-images
+	tests/box/boot_test.py $(BOX_IMAGES) $(BOX_IMAGES)/cards --cuts 3
+
+update-test: box-images
+	tests/box/update_test.py $(BOX_IMAGES) $(BOX_IMAGES)/cards
+
+# The same card in an emulated Raspberry Pi 3.
+pi-test: box-images
+	tests/box/pi_test.py $(BOX_IMAGES) $(BOX_IMAGES)/cards
+
+# Goes on where it was stopped, if the seed is the same.
+power-test: box-images
+	tests/box/power_test.py $(BOX_IMAGES) $(BOX_IMAGES)/cards --cuts $(BOX_CUTS) --seed $(BOX_SEED)
 
 clean:
 	cargo clean

@@ -2,7 +2,7 @@
 # Installs what a make target needs, if it is missing, and says so. Asks nothing,
 # changes nothing that is there; running it again does nothing.
 #
-# Usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64
+# Usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest
 set -euo pipefail
 
 RUST_MIN=1.88
@@ -24,6 +24,11 @@ needs_cross=(aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-reade
 # FFmpeg runs as the host's own beside tests that are emulated.
 needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg)
 needs_deb=("${needs_build[@]}" dpkg-deb:dpkg)
+# A box in QEMU, and all that its card is made of.
+needs_guest=(qemu-system-aarch64:qemu-system-arm qemu-img:qemu-utils mmdebstrap:mmdebstrap modprobe:kmod cpio:cpio
+	python3:python3 ffmpeg:ffmpeg genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs
+	mksquashfs:squashfs-tools veritysetup:cryptsetup-bin rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk
+	systemd-sysusers:systemd zstd:zstd)
 
 case "${1:-}" in
 run) needs=("${needs_run[@]}") ;;
@@ -34,8 +39,9 @@ fuzz) needs=("${needs_fuzz[@]}") ;;
 cross) needs=("${needs_cross[@]}") ;;
 test-aarch64) needs=("${needs_test_aarch64[@]}") ;;
 deb) needs=("${needs_deb[@]}") ;;
+guest) needs=("${needs_guest[@]}") ;;
 deb-arm64) needs=("${needs_deb[@]}" "${needs_cross[@]}") ;;
-*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64" ;;
+*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest" ;;
 esac
 
 # cyclictest and others lie in sbin, which is not in everybody's PATH.
@@ -191,6 +197,28 @@ check_fuzzer() {
 	fi
 }
 
+# Debian 12's QEMU is older than what the guests were tried with: its backports have a newer one, at the mirror
+# that is used already. Only this package is taken from there.
+add_backports() {
+	has qemu-system-aarch64 && return
+	grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release || return 0
+	[ -z "$(apt-cache madison qemu-system-arm | grep bookworm-backports)" ] || { backports; return; }
+	local mirror
+	mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+		awk '$1 == "URIs:" { print $2 } $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; break } }' |
+		grep '/debian/*$' | head -n 1)
+	[ -n "$mirror" ] || die "no Debian mirror was found in /etc/apt"
+	echo "deb $mirror bookworm-backports main" | as_root tee /etc/apt/sources.list.d/retrowaves-backports.list >/dev/null
+	as_root apt-get -q -o DPkg::Lock::Timeout=300 update </dev/null >&2
+	backports
+}
+
+backports() {
+	say "installing: qemu-system-arm from Debian's backports"
+	apt_install -t bookworm-backports qemu-system-arm qemu-utils
+}
+
+[ "$1" != guest ] || add_backports
 install_missing
 check_rust
 case "$1" in

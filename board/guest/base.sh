@@ -4,6 +4,8 @@
 # board/guest/rootfs.sh does what those scripts would have done. Nothing is done if the list is the same.
 #
 # Usage: board/guest/base.sh
+set -euo pipefail
+# shellcheck source=board/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 list=$GUEST_ROOT/board/guest/packages

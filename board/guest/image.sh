@@ -6,6 +6,8 @@
 #
 # Leaves target/guest/retrowaves-virt-VERSION.{img,raucb}. broken: its first program ends at once. foreign: signed
 # by somebody else, and left in target/guest/foreign.
+set -euo pipefail
+# shellcheck source=board/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 version=$1 kind=${2:-}

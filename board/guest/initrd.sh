@@ -3,6 +3,8 @@
 # and `raspi3b` both. Small, since QEMU gives it byte by byte to a processor that it plays.
 #
 # Usage: board/guest/initrd.sh OUT.cpio
+set -euo pipefail
+# shellcheck source=board/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 out=$1

@@ -3,6 +3,8 @@
 # into target/guest/kernel. Nothing is done if they are there.
 #
 # Usage: board/guest/kernel.sh
+set -euo pipefail
+# shellcheck source=board/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 kernel=$GUEST_WORK/kernel

@@ -5,6 +5,8 @@
 # box to start; the one thing added is the test's own shell on a second console.
 #
 # Usage: board/guest/rootfs.sh TREE VERSION KEYRING
+set -euo pipefail
+# shellcheck source=board/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tree=$1 image_version=$2 keyring=$3

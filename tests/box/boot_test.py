@@ -4,7 +4,7 @@
 One line for each promise, with what was measured; 0 if all were kept. Figures of real time mean nothing here (the
 processor is emulated, on a machine with other work): rights are asserted, lateness is not.
 
-Usage: tests/box/boot_test.py IMAGE FOLDER [--cuts N] [--seed N]
+Usage: tests/box/boot_test.py FOLDER_OF_IMAGES FOLDER [--cuts N] [--seed N]
 """
 
 import argparse
@@ -168,14 +168,14 @@ def system_untouched(card, before):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("image")
+    parser.add_argument("images")
     parser.add_argument("folder")
     parser.add_argument("--cuts", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
     report = Report()
-    box = Box(args.image, args.folder, "boot-test")
+    box = Box(f"{args.images}/retrowaves-virt-1.0.0.img", args.folder, "boot-test")
     for number, kind in enumerate(cuts.plan(args.cuts, ["first", "first", "boot"]), 1):
         report.step(f"W2 power cut {number}", lambda kind=kind: cuts.cut(box, kind, random.Random(f"{args.seed}-{number}")))
     with box.start() as guest:
