@@ -21,7 +21,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test power-test test-deb dist image lint-buildroot
+.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test pi-test power-test test-deb dist image lint-buildroot
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"

@@ -202,7 +202,10 @@ check_fuzzer() {
 add_backports() {
 	has qemu-system-aarch64 && return
 	grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release || return 0
-	[ -z "$(apt-cache madison qemu-system-arm | grep bookworm-backports)" ] || { backports; return; }
+	if apt-cache madison qemu-system-arm | grep -q bookworm-backports; then
+		backports
+		return
+	fi
 	local mirror
 	mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
 		awk '$1 == "URIs:" { print $2 } $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; break } }' |

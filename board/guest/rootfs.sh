@@ -29,7 +29,7 @@ finish_debian() {
 	[ -e "$tree/usr/bin/sh" ] || ln -s dash "$tree/usr/bin/sh"
 	ln -sfn /usr/bin/mawk "$tree/usr/bin/awk"
 	printf '%s\n' 'passwd: files systemd' 'group: files systemd' 'hosts: files resolve dns' >"$etc/nsswitch.conf"
-	rm -rf "$tree"/var/cache/apt "$tree"/var/lib/apt "$tree"/boot/* "$tree"/usr/share/{doc,man,locale,bash-completion,zsh}
+	rm -rf "$tree"/var/cache/apt "$tree"/var/lib/apt "${tree:?}"/boot/* "$tree"/usr/share/{doc,man,locale,bash-completion,zsh}
 }
 
 install_modules() {
