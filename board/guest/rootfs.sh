@@ -2,7 +2,7 @@
 # The guest's root as a folder: Debian's packages (board/guest/base.sh), what their scripts would have done,
 # the modules that a guest needs, and Retrowaves, installed by the same scripts as in the image of Buildroot:
 # scripts/install.sh, then board/install-box.sh, then the presets. It must never hold anything that helps the
-# box to start; the one thing added is the test's own shell on a second console.
+# box to start; the things added are the test's own shell on a second console, and a quicker setting of LAME (tests/box/ffmpeg.sh).
 #
 # Usage: board/guest/rootfs.sh TREE VERSION KEYRING
 set -euo pipefail
@@ -72,6 +72,7 @@ choose_units() {
 
 install_test_shell() {
 	install -m 755 "$GUEST_ROOT/tests/box/shell.sh" "$tree/usr/lib/retrowaves-test-shell"
+	install -m 755 "$GUEST_ROOT/tests/box/ffmpeg.sh" "$tree/usr/lib/retrowaves-test-ffmpeg"
 	install -m 644 "$GUEST_ROOT/tests/box/retrowaves-test-shell.service" "$tree/usr/lib/systemd/system/"
 	mkdir -p "$tree/etc/systemd/system/sysinit.target.wants"
 	ln -sfn /usr/lib/systemd/system/retrowaves-test-shell.service \

@@ -10,9 +10,12 @@ import firmware
 from guest import Failure, Guest
 from listen import LIVE_HZ, MUSIC_HZ
 
-# An emulated processor is slower than any Pi: FFmpeg starts in seconds, and stands still for some when the
-# host is busy. Everything else is as the box has it.
+# An emulated processor is slower than any Pi: FFmpeg starts in seconds, stands still for some when the host is
+# busy, and is tried again at once. Everything else is as the box has it.
 TOWER_TOML = """[encoder]
+ffmpeg = "/usr/lib/retrowaves-test-ffmpeg"
+backoff_ms = [500]
+max_restarts = 1000
 startup_timeout_ms = 60000
 stall_ms = 20000
 cushion_ms = 3000
