@@ -13,7 +13,8 @@ board/guest/base.sh
 programs=${GUEST_PROGRAMS:-target/cross/aarch64-unknown-linux-gnu/release}
 ffmpeg=${GUEST_FFMPEG:-target/ffmpeg-aarch64/ffmpeg}
 stamp=$({ cat "$programs/tower" "$programs/station" "$ffmpeg" "$GUEST_WORK/base.stamp" "$GUEST_WORK/kernel/version"
-	find board systemd tests/box/shell.sh tests/box/ffmpeg.sh tests/box/*.service scripts/install.sh -type f | LC_ALL=C sort | xargs cat; } |
+	find board systemd scripts/install.sh tests/box/shell.sh tests/box/ffmpeg.sh tests/box/*.service -type f |
+		LC_ALL=C sort | xargs cat; } |
 	sha256sum | cut -d' ' -f1)
 [ "$(cat "$GUEST_WORK/images.stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 for what in '1.0.0' '1.1.0' '1.2.0 broken' '1.3.0 foreign'; do

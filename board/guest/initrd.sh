@@ -14,7 +14,7 @@ modules=(virtio_blk squashfs dm_mod dm_verity sha256 overlay
 	sdhci_iproc mmc_block dwc2 bcm2835_wdt clk_raspberrypi raspberrypi_hwmon)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-mkdir -p "$tree"/{bin,lib/aarch64-linux-gnu,dev,proc,sys,root}
+mkdir -p "$tree"/{bin,lib/aarch64-linux-gnu,dev,proc,sys,sysroot}
 cp "$kernel/usr/bin/busybox" "$tree/bin/busybox"
 install -m 755 "$GUEST_ROOT/board/guest/init" "$tree/init"
 

@@ -2,7 +2,8 @@
 # The guest's root as a folder: Debian's packages (board/guest/base.sh), what their scripts would have done,
 # the modules that a guest needs, and Retrowaves, installed by the same scripts as in the image of Buildroot:
 # scripts/install.sh, then board/install-box.sh, then the presets. It must never hold anything that helps the
-# box to start; the things added are the test's own shell on a second console, and a quicker setting of LAME (tests/box/ffmpeg.sh).
+# box to start; what is added is the test's own shell on a second console, and a quicker setting of LAME
+# (tests/box/shell.sh, ffmpeg.sh).
 #
 # Usage: board/guest/rootfs.sh TREE VERSION KEYRING
 set -euo pipefail
@@ -82,10 +83,11 @@ install_test_shell() {
 finish_debian
 install_modules
 install_retrowaves
-# Chrony reads another place in Debian, and its user is made by a script of its package; `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
+# Chrony reads another place in Debian, and its user is made by a script of its package.
 mkdir -p "$tree/etc/chrony"
 ln -sfn ../chrony.conf "$tree/etc/chrony/chrony.conf"
 echo 'u _chrony - "Chrony" /var/lib/chrony' >"$tree/usr/lib/sysusers.d/chrony.conf"
+# `u!` (a locked user) is newer than the systemd-sysusers of some machines that build this.
 sed -i 's/^u! /u /' "$tree"/usr/lib/sysusers.d/*.conf
 systemd-sysusers --root="$tree" 2>/dev/null
 choose_units

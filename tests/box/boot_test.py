@@ -43,7 +43,8 @@ class Report:
 
 def boots(guest):
     guest.wait_shell(LIMIT)
-    took, _ = guest.until("test -z \"$(systemctl list-jobs --no-legend | grep -v confirm)\" && systemctl is-active -q multi-user.target", LIMIT, 3)
+    guest.until("test -z \"$(systemctl list-jobs --no-legend | grep -v confirm)\" && "
+                "systemctl is-active -q multi-user.target", LIMIT, 3)
     failed_units(guest)
     return f"multi-user, no failed unit, no ordering cycle; {guest.run('timeout 20 systemd-analyze | head -n 1')}"
 

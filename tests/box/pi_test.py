@@ -25,7 +25,8 @@ def main():
     box = Box(f"{args.images}/retrowaves-virt-1.0.0.img", args.folder, "pi-test", "raspi3b", dtb)
     with box.start() as guest:
         if report.step("W1 the SD card boots on a Pi 3", lambda: boots(guest)):
-            report.step("W1 the machine", lambda: guest.run("tr -d '\\0' </proc/device-tree/model; cat /sys/class/watchdog/watchdog0/identity; lsblk -no NAME,SIZE | tail -n 1"))
+            report.step("W1 the machine", lambda: guest.run(
+                "echo $(tr -d '\\0' </proc/device-tree/model), $(cat /sys/class/watchdog/watchdog0/identity)"))
             report.step("W1 /stream plays tone without a person", lambda: plays_tone(guest))
             report.step("W2 the data partition has the whole card", lambda: data_grown(guest))
             report.step("W2 the root is verified and read-only", lambda: root_is_verified(guest))

@@ -115,8 +115,10 @@ def main():
     with box.start() as guest:
         if not step("W5 slot A runs", lambda: runs(guest, "A", "1.0.0")):
             return 1
-        step("W5 a wrong signature is refused", lambda: refused(box, guest, f"tower update {url}/foreign.raucb", ["sign", "verif", "trust"]))
-        step("W5 half a file is refused", lambda: refused(box, guest, f"tower update {url}/half.raucb", ["sign", "bundle", "short", "magic", "size"]))
+        step("W5 a wrong signature is refused", lambda: refused(
+            box, guest, f"tower update {url}/foreign.raucb", ["sign", "verif", "trust"]))
+        step("W5 half a file is refused", lambda: refused(
+            box, guest, f"tower update {url}/half.raucb", ["sign", "bundle", "short", "magic", "size"]))
         moment = chance.uniform(2, 25)
 
         def cut_while_writing():
@@ -132,11 +134,13 @@ def main():
         step("W5 the restart into the trial", lambda: restart_into_trial(guest))
     with box.start() as guest:
         step("W5 slot B runs, on trial", lambda: runs(guest, "B", "1.1.0"))
-        step("W5 no update from a slot on trial", lambda: refused(box, guest, f"tower update {url}/{bundle('1.2.0')}", ["trial"]))
+        step("W5 no update from a slot on trial", lambda: refused(
+            box, guest, f"tower update {url}/{bundle('1.2.0')}", ["trial"]))
         step("W5 made good when healthy for 60 s", lambda: confirmed(box, guest, 3))
-        step("W5 an older version is refused by tower", lambda: refused(box, guest, f"tower update {url}/{bundle('1.0.0')}", ["newer", "older"]))
+        step("W5 an older version is refused by tower", lambda: refused(
+            box, guest, f"tower update {url}/{bundle('1.0.0')}", ["newer", "older"]))
         step("W5 an older version is refused by the bundle", lambda: refused(
-            box, guest, f"cd /tmp && tower probe >/dev/null 2>&1; rauc install {url}/{bundle('1.0.0')}", ["older"]))
+            box, guest, f"rauc install {url}/{bundle('1.0.0')}", ["older"]))
         guest.cut()
     with box.start() as guest:
         step("W5 slot B runs at an ordinary start", lambda: runs(guest, "B", "1.1.0"))
