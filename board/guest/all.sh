@@ -13,7 +13,7 @@ board/guest/base.sh
 programs=${GUEST_PROGRAMS:-target/cross/aarch64-unknown-linux-gnu/release}
 ffmpeg=${GUEST_FFMPEG:-target/ffmpeg-aarch64/ffmpeg}
 stamp=$({ cat "$programs/tower" "$programs/station" "$ffmpeg" "$GUEST_WORK/base.stamp" "$GUEST_WORK/kernel/version"
-	find board systemd scripts/install.sh tests/box/shell.sh tests/box/ffmpeg.sh tests/box/*.service -type f |
+	find board systemd scripts/install.sh tests/box/shell.sh tests/box/ffmpeg.sh tests/box/*.service tests/box/*.conf -type f |
 		LC_ALL=C sort | xargs cat; } |
 	sha256sum | cut -d' ' -f1)
 [ "$(cat "$GUEST_WORK/images.stamp" 2>/dev/null)" != "$stamp" ] || exit 0

@@ -2,8 +2,8 @@
 # The guest's root as a folder: Debian's packages (board/guest/base.sh), what their scripts would have done,
 # the modules that a guest needs, and Retrowaves, installed by the same scripts as in the image of Buildroot:
 # scripts/install.sh, then board/install-box.sh, then the presets. It must never hold anything that helps the
-# box to start; what is added is the test's own shell on a second console, and a quicker setting of LAME
-# (tests/box/shell.sh, ffmpeg.sh).
+# box to start; what is added is the test's own shell on a second console, a quicker setting of LAME, and a
+# wider bound of real-time work (tests/box/shell.sh, ffmpeg.sh, tower-slow.conf).
 #
 # Usage: board/guest/rootfs.sh TREE VERSION KEYRING
 set -euo pipefail
@@ -75,6 +75,7 @@ install_test_shell() {
 	install -m 755 "$GUEST_ROOT/tests/box/shell.sh" "$tree/usr/lib/retrowaves-test-shell"
 	install -m 755 "$GUEST_ROOT/tests/box/ffmpeg.sh" "$tree/usr/lib/retrowaves-test-ffmpeg"
 	install -m 644 "$GUEST_ROOT/tests/box/retrowaves-test-shell.service" "$tree/usr/lib/systemd/system/"
+	install -D -m 644 "$GUEST_ROOT/tests/box/tower-slow.conf" "$tree/usr/lib/systemd/system/tower.service.d/slow.conf"
 	mkdir -p "$tree/etc/systemd/system/sysinit.target.wants"
 	ln -sfn /usr/lib/systemd/system/retrowaves-test-shell.service \
 		"$tree/etc/systemd/system/sysinit.target.wants/retrowaves-test-shell.service"

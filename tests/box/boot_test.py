@@ -85,6 +85,8 @@ def plays_live(guest):
 
 def has_rights(guest):
     """Of the unprivileged user's threads: who is real-time, and how much is locked."""
+    guest.until(f"test $(($(date +%s) - $(date -d \"$(systemctl show tower -p ActiveEnterTimestamp --value)\" +%s))) -gt 5",
+                60)
     script = r"""pid=$(systemctl show tower -p MainPID --value)
 ps -o user= -p $pid
 for task in /proc/$pid/task/*; do echo "$(cat $task/comm) $(chrt -p ${task##*/} | tr '\n' ' ')"; done | grep FIFO
@@ -199,6 +201,9 @@ def main():
         report.step("W4 kill -9 of all that user retrowaves runs", lambda: recovers(guest, "pkill -KILL -u retrowaves"))
         report.step("W4 a tower that hangs", lambda: hangs(guest))
         report.step("W2 firmware and root partitions", lambda: system_untouched(box.card, before))
+        # Why the tower ended, whenever it did: the three above, and whatever else there was.
+        print(guest.ask("journalctl -b -u tower --no-pager -o short-monotonic | "
+                        "grep -E 'Main process exited|[Ww]atchdog|Failed with' | tail -n 20", 60)[1], flush=True)
     print("boot-test: " + ("all kept" if not report.failures else f"{report.failures} not kept"), flush=True)
     return 1 if report.failures else 0
 
