@@ -102,10 +102,9 @@ grep VmLck /proc/$pid/status; cat /proc/$pid/status | grep CapEff"""
 def unplugged(guest):
     """The card's driver is unbound while it captures: ENODEV. When that was and when the station was on air
     are both the guest's own time: that of the shell, and that of the tower's log."""
-    guest.run("systemctl stop retrowaves-test-player || true; " + PLAY_LIVE)
     wait_heard(guest, "live", 120)
-    text = guest.run("before=$(date +%s.%N); echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind; "
-                     "echo $before; sleep 3; journalctl -b -u tower --no-pager -o short-unix | grep 'on air:' | tail -n 1; "
+    text = guest.run("before=$EPOCHREALTIME; echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind; "
+                     "echo $before; sleep 3; "
                      "grep 'on air:' /var/log/retrowaves/tower.log | tail -n 1")
     lines = text.splitlines()
     if "(live)" not in lines[-1].split("->")[0] or "station" not in lines[-1].split("->")[1]:
