@@ -124,7 +124,8 @@ def time_of(stamp):
 
 
 def plugged_again(guest):
-    guest.run("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind; udevadm settle -t 60")
+    guest.run("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind; udevadm settle -t 60; "
+              "systemctl restart retrowaves-test-player")
     took, _ = wait_heard(guest, "live", 180)
     return f"live again after {took:.0f} s"
 
