@@ -221,12 +221,12 @@ fn f2_log4_what_is_no_reason_to_stop_is_a_warning() {
     fs::write(&file, "").expect("file");
     let missing = dir.join("missing.mp3");
     let tower = Setup::default().env("TOWER_SILENCE_MP3_PATH", missing.display()).start();
-    tower.wait_for_log(&missing.to_string_lossy(), Duration::from_secs(5));
-    tower.wait_until("the tone", Duration::from_secs(5), |status| status["source"] == "tone");
+    tower.wait_for_log(&missing.to_string_lossy(), Duration::from_secs(60));
+    tower.wait_until("the tone", Duration::from_secs(60), |status| status["source"] == "tone");
     drop(tower);
     // A log that cannot be written: its folder is a file.
     let tower = Setup::default().env("TOWER_LOG_FILE", file.join("tower.log").display()).start();
-    tower.wait_until("on air", Duration::from_secs(5), |status| status["encoder"]["state"] == "RUNNING");
+    tower.wait_until("on air", Duration::from_secs(60), |status| status["encoder"]["state"] == "RUNNING");
     assert_eq!(tower.stop().0.code(), Some(0));
     fs::remove_dir_all(&dir).expect("folder");
 }
