@@ -37,6 +37,7 @@ pub mod fence;
 pub mod histogram;
 pub mod journal;
 pub mod logging;
+mod published;
 pub mod stats;
 pub mod unix_socket;
 
