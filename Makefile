@@ -13,12 +13,19 @@ SOAK_SECONDS ?= 600
 # For `make fuzz`: for each target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test soak bench fuzz clean
+# For `make install`: where to, and which programs.
+DESTDIR ?=
+PREFIX ?= /usr/local
+PROGRAMS ?= target/release
+
+.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
 	@echo "make test   checks everything, but for the long runs"
-	@echo "make soak | bench | fuzz | clean: see README.md"
+	@echo "make build, sudo make install; make deb: for a Debian or a Raspberry Pi OS, see docs/install.md"
+	@echo "make cross, make deb-arm64: for a Raspberry Pi, from another computer"
+	@echo "make soak | bench | fuzz | test-aarch64 | clean: see README.md"
 
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
 
@@ -72,6 +79,39 @@ fuzz:
 		cargo +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 -print_final_stats=1 || exit 1; \
 	done
+
+build:
+	@scripts/setup.sh run
+	cargo build --release --locked --bins
+
+# Builds nothing, so that it can be run as root by somebody whose Rust is another user's.
+install:
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh "$(PROGRAMS)"
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh --remove
+
+# For a Raspberry Pi with a 64-bit system, into target/cross.
+CROSS_PROGRAMS := target/cross/aarch64-unknown-linux-gnu/release
+
+cross:
+	@scripts/setup.sh cross
+	board/cross.sh build --release --locked --bins
+	@board/check-programs.sh $(CROSS_PROGRAMS)
+
+# Tests as aarch64 programs, emulated: board/test-aarch64.sh says which are left out and why.
+test-aarch64:
+	@scripts/setup.sh test-aarch64
+	board/test-aarch64.sh
+
+# Packages for Debian and Raspberry Pi OS, into target/debian.
+deb: build
+	@scripts/setup.sh deb
+	cargo deb --locked --no-build --output target/debian/
+
+deb-arm64: cross
+	@scripts/setup.sh deb-arm64
+	CARGO_TARGET_DIR=target/cross cargo deb --locked --no-build --no-strip --target aarch64-unknown-linux-gnu --output target/debian/
 
 clean:
 	cargo clean

@@ -2,7 +2,7 @@
 # Installs what a make target needs, if it is missing, and says so. Asks nothing,
 # changes nothing that is there; running it again does nothing.
 #
-# Usage: scripts/setup.sh run|test|soak|bench|fuzz
+# Usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64
 set -euo pipefail
 
 RUST_MIN=1.88
@@ -18,6 +18,10 @@ needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl valgrind:valgrind)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)
+needs_cross=(aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-readelf:binutils-aarch64-linux-gnu pkg-config:pkg-config)
+# FFmpeg runs as the host's own beside tests that are emulated.
+needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg)
+needs_deb=("${needs_build[@]}" dpkg-deb:dpkg)
 
 case "${1:-}" in
 run) needs=("${needs_run[@]}") ;;
@@ -25,7 +29,11 @@ test) needs=("${needs_test[@]}") ;;
 soak) needs=("${needs_soak[@]}") ;;
 bench) needs=("${needs_bench[@]}") ;;
 fuzz) needs=("${needs_fuzz[@]}") ;;
-*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz" ;;
+cross) needs=("${needs_cross[@]}") ;;
+test-aarch64) needs=("${needs_test_aarch64[@]}") ;;
+deb) needs=("${needs_deb[@]}") ;;
+deb-arm64) needs=("${needs_deb[@]}" "${needs_cross[@]}") ;;
+*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64" ;;
 esac
 
 # cyclictest and others lie in sbin, which is not in everybody's PATH.
@@ -43,7 +51,7 @@ as_root() {
 
 apt_install() {
 	local lists=(/var/lib/apt/lists/*_Packages*)
-	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0)
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
 	if [ ! -e "${lists[0]}" ]; then
 		as_root "${apt[@]}" update </dev/null >&2
 	fi
@@ -139,6 +147,36 @@ check_lints() {
 	rustup component add rustfmt clippy >&2
 }
 
+# What a Raspberry Pi's programs are linked with: Debian's packages for arm64, beside this machine's
+# own. Where rustc has no standard library for it, that of Debian's browsers does, or rustup gets it.
+check_cross() {
+	local packages=() cross
+	cross=$(dirname "$0")/../board/cross.sh
+	[ -e /usr/lib/aarch64-linux-gnu/pkgconfig/alsa.pc ] || packages+=(libasound2-dev:arm64 libc6-dev-arm64-cross)
+	if ! "$cross" --rustc >/dev/null 2>&1; then
+		if [ -n "$(candidate rustc-web)" ]; then
+			packages+=(rustc-web libstd-rust-web-dev:arm64)
+		elif has rustup; then
+			rustup target add aarch64-unknown-linux-gnu >&2
+		fi
+	fi
+	if [ ${#packages[@]} = 0 ]; then "$cross" --rustc >/dev/null && return; fi
+	has apt-get || die "install these first, for arm64 (there is no apt-get here): ${packages[*]}"
+	say "installing: ${packages[*]}"
+	if ! dpkg --print-foreign-architectures | grep -qx arm64; then
+		as_root dpkg --add-architecture arm64
+		as_root apt-get -q -o DPkg::Lock::Timeout=300 update </dev/null >&2
+	fi
+	apt_install "${packages[@]}"
+	"$cross" --rustc >/dev/null
+}
+
+check_cargo_deb() {
+	has cargo-deb && return
+	say "installing: cargo-deb"
+	cargo install cargo-deb --locked >&2
+}
+
 check_fuzzer() {
 	has rustup || die "fuzzing needs nightly Rust, by rustup (https://rustup.rs)"
 	if ! rustup run nightly cargo --version >/dev/null 2>&1; then
@@ -156,4 +194,7 @@ check_rust
 case "$1" in
 test) check_lints ;;
 fuzz) check_fuzzer ;;
+cross | test-aarch64) check_cross ;;
+deb) check_cargo_deb ;;
+deb-arm64) check_cross && check_cargo_deb ;;
 esac

@@ -1,9 +1,10 @@
-//! What the door needs before anything starts: its port, its socket, its descriptors.
+//! What the door needs before anything starts: its port, those that systemd hands over, its socket,
+//! its descriptors.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{
@@ -22,6 +23,7 @@ use super::admission::Bounds;
 use crate::{
     config::{HttpConfig, Slow, TowerConfig},
     limits::{DESCRIPTORS_KEPT, HEADLESS_MAX, LISTEN_BACKLOG},
+    sys::socket::handed_over as handed_over_sockets,
     unix_socket::{self, BindError, BoundSocket},
 };
 
@@ -80,7 +82,8 @@ pub(super) fn refused(doing: &'static str) -> impl Fn(Errno) -> DoorError {
 
 /// A door that is bound and not yet open: nothing is accepted before `start`.
 pub struct Door {
-    pub(super) tcp: TcpListener,
+    /// Its own port first.
+    pub(super) tcp: Vec<TcpListener>,
     pub(super) control: BoundSocket,
     pub(super) bounds: Bounds,
     pub(super) local: SocketAddr,
@@ -93,9 +96,9 @@ impl Door {
     /// # Errors
     /// When the port, the address or the socket cannot be had.
     pub fn bind(config: &TowerConfig) -> Result<Self, DoorError> {
-        let tcp = bind_tcp(&config.http)?;
+        let tcp = listeners(&config.http, handed_over(config.http.slow))?;
         let local =
-            tcp.local_addr().map_err(|source| DoorError::Refused { doing: "ask for the local address", source })?;
+            tcp[0].local_addr().map_err(|source| DoorError::Refused { doing: "ask for the local address", source })?;
         Ok(Self {
             tcp,
             control: unix_socket::bind(&config.control.socket, CONTROL_SOCKET_MODE)?,
@@ -108,6 +111,35 @@ impl Door {
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
+}
+
+/// What systemd listens on for the tower: on the box, port 80. Without it the tower's own port is enough,
+/// so nothing that is wrong with it keeps the tower from its work.
+fn handed_over(slow: Slow) -> Vec<TcpListener> {
+    let sockets = handed_over_sockets().unwrap_or_else(|error| {
+        log::warn!("the sockets that systemd hands over are not there: {error}");
+        Vec::new()
+    });
+    let is_ready = |socket: &TcpListener| {
+        let prepared = socket.set_nonblocking(true).and_then(|()| Ok(for_listeners(socket, slow)?));
+        let address = prepared.and_then(|()| socket.local_addr());
+        match &address {
+            Ok(address) => log::info!("the front door is at {address}, which systemd has handed over"),
+            Err(error) => log::warn!("a socket that systemd has handed over is not used: {error}"),
+        }
+        address.is_ok()
+    };
+    sockets.into_iter().filter(is_ready).collect()
+}
+
+/// The tower's own port, bound here unless it was handed over, and then the other ones.
+fn listeners(http: &HttpConfig, mut handed_over: Vec<TcpListener>) -> Result<Vec<TcpListener>, DoorError> {
+    let is_own = |socket: &TcpListener| socket.local_addr().is_ok_and(|address| address.port() == http.port);
+    match handed_over.iter().position(is_own) {
+        Some(own) => handed_over.swap(0, own),
+        None => handed_over.insert(0, bind_tcp(http)?),
+    }
+    Ok(handed_over)
 }
 
 fn bind_tcp(http: &HttpConfig) -> Result<TcpListener, DoorError> {
@@ -140,6 +172,17 @@ fn bind_error(http: &HttpConfig, errno: Errno) -> DoorError {
 }
 
 /// Options of a listening socket hold for those it accepts: no call per listener.
+fn for_listeners(socket: &impl AsFd, slow: Slow) -> nix::Result<()> {
+    setsockopt(socket, sockopt::TcpNoDelay, &true)?;
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &30)?;
+    let user_timeout_ms = match slow {
+        Slow::Drop => USER_TIMEOUT_MS,
+        Slow::Skip => USER_TIMEOUT_SKIP_MS,
+    };
+    setsockopt(socket, sockopt::TcpUserTimeout, &user_timeout_ms)
+}
+
 fn listen_on(address: SocketAddr, slow: Slow) -> nix::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
@@ -148,14 +191,7 @@ fn listen_on(address: SocketAddr, slow: Slow) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let fd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
-    setsockopt(&fd, sockopt::KeepAlive, &true)?;
-    setsockopt(&fd, sockopt::TcpKeepIdle, &30)?;
-    let user_timeout_ms = match slow {
-        Slow::Drop => USER_TIMEOUT_MS,
-        Slow::Skip => USER_TIMEOUT_SKIP_MS,
-    };
-    setsockopt(&fd, sockopt::TcpUserTimeout, &user_timeout_ms)?;
+    for_listeners(&fd, slow)?;
     match address {
         SocketAddr::V4(v4) => bind(fd.as_raw_fd(), &SockaddrIn::from(v4))?,
         SocketAddr::V6(v6) => {

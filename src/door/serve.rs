@@ -69,7 +69,8 @@ fn token(kind: Kind, key: u64) -> u64 {
 /// What the thread owns.
 pub(super) struct Doorkeeper {
     epoll: Epoll,
-    tcp: Entrance<TcpListener>,
+    /// The tower's own port and those that were handed over; the place is the token's key.
+    tcp: Vec<Entrance<TcpListener>>,
     control: Entrance<UnixListener>,
     /// Dropped at the end: it removes the socket's file.
     _control_socket: BoundSocket,
@@ -106,17 +107,17 @@ impl Doorkeeper {
             .try_clone()
             .map_err(|source| DoorError::Refused { doing: "duplicate the control socket", source })?;
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        let add = |fd: &dyn AsFd, kind| epoll.add(fd.as_fd(), EpollEvent::new(edge, token(kind, 0)));
-        add(&inside.clock.wake_fd(), Kind::Tick)
-            .and_then(|()| add(&inside.stop.as_fd(), Kind::Stop))
-            .and_then(|()| add(&door.tcp, Kind::Tcp))
-            .and_then(|()| add(&control, Kind::ControlSocket))
+        let add = |fd: &dyn AsFd, kind, key| epoll.add(fd.as_fd(), EpollEvent::new(edge, token(kind, key)));
+        add(&inside.clock.wake_fd(), Kind::Tick, 0)
+            .and_then(|()| add(&inside.stop.as_fd(), Kind::Stop, 0))
+            .and_then(|()| (0..).zip(&door.tcp).try_for_each(|(key, tcp)| add(tcp, Kind::Tcp, key)))
+            .and_then(|()| add(&control, Kind::ControlSocket, 0))
             .map_err(refused("watch the listening sockets"))?;
         let head = |minor| stream_head(minor, &config.station_name, config.encoder.bitrate_kbps);
         let now_ns = now_ns();
         Ok(Self {
             epoll,
-            tcp: Entrance { listener: door.tcp, waiting: true },
+            tcp: door.tcp.into_iter().map(|listener| Entrance { listener, waiting: true }).collect(),
             control: Entrance { listener: control, waiting: true },
             _control_socket: door.control,
             accepting: Pace::new(now_ns),
@@ -165,7 +166,7 @@ impl Doorkeeper {
     }
 
     fn timeout_ms(&self) -> u16 {
-        let waiting = self.tcp.waiting || self.control.waiting;
+        let waiting = self.control.waiting || self.tcp.iter().any(|tcp| tcp.waiting);
         match (waiting, self.accepting.is_paused(now_ns())) {
             (true, false) => 0,
             (true, true) => 10,
@@ -178,7 +179,11 @@ impl Doorkeeper {
         let key = event.data() & ((1 << KEY_BITS) - 1);
         let over = event.events().intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
         match event.data() >> KEY_BITS {
-            kind if kind == Kind::Tcp as u64 => self.tcp.waiting = true,
+            kind if kind == Kind::Tcp as u64 => {
+                // Only places that are there were registered.
+                let tcp = usize::try_from(key).ok().and_then(|key| self.tcp.get_mut(key));
+                tcp.into_iter().for_each(|tcp| tcp.waiting = true);
+            }
             kind if kind == Kind::ControlSocket as u64 => self.control.waiting = true,
             kind if kind == Kind::Visitor as u64 && over => self.remove(key, false),
             kind if kind == Kind::Visitor as u64 || kind == Kind::Relay as u64 => self.serve(key),
@@ -192,8 +197,10 @@ impl Doorkeeper {
         loop {
             let now_ns = now_ns();
             let mut came = self.accepting.accept(&self.control.listener, &mut self.control.waiting, now_ns);
-            if matches!(came, Came::Nobody) {
-                came = self.accepting.accept(&self.tcp.listener, &mut self.tcp.waiting, now_ns);
+            for tcp in &mut self.tcp {
+                if matches!(came, Came::Nobody) {
+                    came = self.accepting.accept(&tcp.listener, &mut tcp.waiting, now_ns);
+                }
             }
             match came {
                 Came::Nobody => return,

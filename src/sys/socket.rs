@@ -2,8 +2,14 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
+    net::TcpListener,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd},
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
 };
+
+use nix::sys::socket::{AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt};
+
+const INET: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
 /// Bytes that the kernel holds for the peer: sent but not acknowledged, or not
 /// yet sent (SIOCOUTQ). For a Unix socket: not yet read.
@@ -35,4 +41,31 @@ pub fn reset_on_close(socket: impl AsFd) -> io::Result<()> {
         )
     };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The TCP ports that systemd has bound and handed over (`LISTEN_FDS`), closed on exec. The first call
+/// takes them; later ones find none. What else it handed over is left alone.
+///
+/// # Errors
+/// When the variables name descriptors that are not there.
+pub fn handed_over() -> io::Result<Vec<TcpListener>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, SeqCst) {
+        return Ok(Vec::new());
+    }
+    let listening = sd_notify::listen_fds()?.filter(|fd| {
+        // SAFETY: `listen_fds` has found the descriptor open; it is borrowed for the look at it.
+        is_tcp_listener(unsafe { BorrowedFd::borrow_raw(*fd) })
+    });
+    // SAFETY: handed over for this process to own, and taken once. A variable that lies cannot make this
+    // somebody else's: the program has no listening TCP socket of its own yet.
+    Ok(listening.map(|fd| unsafe { TcpListener::from_raw_fd(fd) }).collect())
+}
+
+fn is_tcp_listener(fd: BorrowedFd<'_>) -> bool {
+    let is_inet = getsockname::<SockaddrStorage>(fd.as_raw_fd())
+        .is_ok_and(|name| matches!(name.family(), Some(family) if INET.contains(&family)));
+    is_inet
+        && getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
+        && getsockopt(&fd, sockopt::AcceptConn) == Ok(true)
 }
