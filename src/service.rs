@@ -39,6 +39,7 @@ use crate::{
         station_socket::{IngestError, IngestHandle, StationSocket},
     },
     journal::{Journal, journal},
+    limits::TITLES_WAITING_MAX,
     logging::LogHandle,
     meter::{
         MeterStats,
@@ -199,13 +200,22 @@ impl TowerService {
         };
 
         let frame_bytes = ends.outlet.frame_bytes();
+        let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
         let ingest = station.start()?;
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
         let meter = meter.start()?;
-        let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
-        let control = control::start(ControlDeps { config, sources, frame_bytes })?;
+        let door = door.start(DoorDeps {
+            config,
+            clock,
+            outlet: ends.outlet,
+            router,
+            listeners: listeners.clone(),
+            pump: pump_stats.clone(),
+            announced,
+        })?;
+        let control = control::start(ControlDeps { config, sources, titles, frame_bytes })?;
         Ok(Self {
             ingest,
             encoder,

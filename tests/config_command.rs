@@ -47,7 +47,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
     let folder = Folder::new("show");
-    let file = folder.write("t.toml", "[http]\nmax_clients = 5\n");
+    let file = folder.write("t.toml", "[stream]\nmax_clients = 5\n");
     let args = ["config", "--config", &file, "--set", "encoder.bitrate=64"];
     let (code, out, _) = said(&tower(&args).env("TOWER_PORT", "8123").output().expect("tower"));
     assert_eq!(code, Some(0));
@@ -66,11 +66,11 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
 #[test]
 fn i2_a_bad_file_is_exit_code_2_with_every_error() {
     let folder = Folder::new("bad");
-    let file = folder.write("t.toml", "[http]\nport = 70000\nslow = 1\n");
+    let file = folder.write("t.toml", "[http]\nport = 70000\n[stream]\nslow = 1\n");
     for args in [vec!["config", "--check", &file], vec!["config", "--config", &file], vec!["run", "--config", &file]] {
         let (code, out, err) = run(&args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
-        assert!(err.contains(":2: http.port is 70000") && err.contains(":3: http.slow is 1"), "{err}");
+        assert!(err.contains(":2: http.port is 70000") && err.contains(":4: stream.slow is 1"), "{err}");
     }
     let good = folder.write("good.toml", "[http]\nport = 7000\n");
     let (code, out, _) = run(&["config", "--check", &good]);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::{
     super::{
         ChannelPick, ControlConfig, EncoderConfig, FallbackConfig, HttpConfig, IngestConfig, InputConfig, LiveConfig,
-        LiveLatency, Schema, Slow, TOWER, TowerConfig, error::ConfigError, layers::Layers, places::Places,
+        LiveLatency, Schema, Slow, StreamConfig, TOWER, TowerConfig, error::ConfigError, layers::Layers,
+        places::Places,
     },
     Conflicts, Settings, log_config,
 };
@@ -45,14 +46,16 @@ impl Settings for TowerConfig {
 fn build(layers: &Layers, places: &Places) -> TowerConfig {
     let control_socket = places.resolve(layers.text("control.socket"));
     TowerConfig {
-        http: HttpConfig {
-            host: layers.text("http.host").to_owned(),
-            port: layers.integer("http.port"),
-            max_clients: layers.integer("http.max_clients"),
-            max_clients_per_address: layers.integer("http.max_clients_per_address"),
-            client_timeout_ms: layers.integer("http.client_timeout_ms"),
-            backlog_sec: layers.integer("http.backlog_sec"),
-            slow: if layers.text("http.slow") == "skip" { Slow::Skip } else { Slow::Drop },
+        http: HttpConfig { host: layers.text("http.host").to_owned(), port: layers.integer("http.port") },
+        stream: StreamConfig {
+            name: layers.text("stream.name").to_owned(),
+            genre: layers.text("stream.genre").to_owned(),
+            burst_ms: layers.integer("stream.burst_sec"),
+            max_clients: layers.integer("stream.max_clients"),
+            max_clients_per_address: layers.integer("stream.max_clients_per_address"),
+            client_timeout_ms: layers.integer("stream.client_timeout_ms"),
+            backlog_sec: layers.integer("stream.backlog_sec"),
+            slow: if layers.text("stream.slow") == "skip" { Slow::Skip } else { Slow::Drop },
         },
         ingest: IngestConfig {
             socket: places.resolve(layers.text("ingest.socket")),
@@ -79,7 +82,6 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
         encoder: encoder(layers),
         log: log_config(layers, places),
         shutdown_timeout_sec: layers.integer("service.shutdown_timeout_sec"),
-        station_name: layers.text("http.station_name").to_owned(),
         runtime_dir: places.runtime.clone(),
     }
 }
