@@ -43,7 +43,7 @@ run:
 	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 
 # Tests that mostly wait, and measure nothing that a second tower beside them could disturb.
-PAIRED := decoder_files levels stand_ins station_files station_joins station_killed station_link \
+PAIRED := decoder_files levels relay stand_ins station_files station_joins station_killed station_link \
 	station_loudness station_think
 ALONE = $(filter-out $(PAIRED),$(basename $(notdir $(wildcard tests/*.rs))))
 

@@ -26,6 +26,7 @@ pub mod encoder;
 
 pub mod broadcast;
 pub mod door;
+pub mod relay;
 
 pub mod control;
 

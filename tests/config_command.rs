@@ -185,3 +185,12 @@ fn k2_status_of_nobody_and_of_somebody_else_is_exit_code_1() {
     let (code, _, err) = run(&["status", "--set", "http.port=0"]);
     assert!(code == Some(2) && err.contains("--url"), "{err}");
 }
+
+#[test]
+fn relay_the_printed_configuration_has_no_password() {
+    let (code, out, _) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan/live.mp3"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("url = \"http://icecast.lan:8000/live.mp3\"") && !out.contains("hackme"), "{out}");
+    let (code, _, err) = run(&["config", "--set", "relay.url=http://icecast.lan/live.mp3"]);
+    assert!(code == Some(2) && err.contains("http://USER:PASSWORD@HOST:PORT/MOUNT"), "{err}");
+}

@@ -1,8 +1,6 @@
 //! A title is told where its sound is heard: through queue, encoder, cushion and ring.
 
 mod common;
-#[path = "common/icy.rs"]
-mod icy;
 
 use std::{
     io::{Read, Write},
@@ -11,8 +9,14 @@ use std::{
     time::Duration,
 };
 
-use common::{Tower, listener::Recording, live::tone, programme::quiet_tower, sender::Sender};
-use icy::{Icy, read_for};
+use common::{
+    Tower,
+    icy::{Icy, read_for},
+    listener::Recording,
+    live::tone,
+    programme::quiet_tower,
+    sender::Sender,
+};
 use retrowaves::frame::{PUMP_FRAME_SAMPLES, PumpFrame, STATION_FRAME_SAMPLES};
 
 const METAINT: usize = 1024;

@@ -204,6 +204,7 @@ impl World {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            relay: None,
             started_ns: now_ns(),
         };
         hammer(move || _ = std::hint::black_box(sources.status(NowPlaying::default(), true)));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::pump::level::SilenceRule;
+use crate::{pump::level::SilenceRule, relay::target::Target};
 
 /// Everything the tower can be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub struct TowerConfig {
     pub http: HttpConfig,
     /// `[stream]`
     pub stream: StreamConfig,
+    /// `[relay]`: where to; none: nowhere.
+    pub relay: Option<Target>,
     /// Where stations connect.
     pub ingest: IngestConfig,
     /// Who may change things.

@@ -29,6 +29,7 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
         live: Arc::default(),
         live_device: None,
         meter: Default::default(),
+        relay: None,
         started_ns: crate::sys::time::now_ns(),
     };
     let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);

@@ -4,6 +4,8 @@
 
 pub mod card;
 pub mod command;
+pub mod icecast;
+pub mod icy;
 pub mod joins;
 pub mod listener;
 pub mod live;

@@ -108,6 +108,7 @@ impl Rig {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            relay: None,
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");

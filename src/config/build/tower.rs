@@ -11,7 +11,8 @@ use super::{
     Conflicts, Settings, log_config,
 };
 use crate::{
-    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, router::InputId, sound::linear_from_db,
+    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, relay::target::Target, router::InputId,
+    sound::linear_from_db,
 };
 
 impl Settings for TowerConfig {
@@ -57,6 +58,7 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
             backlog_sec: layers.integer("stream.backlog_sec"),
             slow: if layers.text("stream.slow") == "skip" { Slow::Skip } else { Slow::Drop },
         },
+        relay: Target::parse(layers.text("relay.url")),
         ingest: IngestConfig {
             socket: places.resolve(layers.text("ingest.socket")),
             frame_samples: layers.integer("ingest.frame_samples"),
