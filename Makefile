@@ -18,7 +18,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64
+.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 test-deb
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
@@ -108,6 +108,10 @@ test-aarch64:
 deb: build
 	@scripts/setup.sh deb
 	cargo deb --locked --no-build --output target/debian/
+
+# Installs, upgrades, removes and purges it in a copy of this machine that is thrown away; needs root.
+test-deb: deb
+	scripts/check-deb.sh "$$(ls -t target/debian/retrowaves_*_$$(dpkg --print-architecture).deb | head -n 1)"
 
 deb-arm64: cross
 	@scripts/setup.sh deb-arm64
