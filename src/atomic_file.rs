@@ -19,8 +19,20 @@ use std::{
 /// # Errors
 /// When it cannot be written; the file at `path` is then what it was.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_for(path, content, 0o644)
+}
+
+/// [`write`], and nobody but its owner may read it.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_for(path, content, 0o600)
+}
+
+fn write_for(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let fresh = beside(path, ".new");
-    let done = bring_to_disk(&fresh, content).and_then(|()| fs::rename(&fresh, path));
+    let done = bring_to_disk(&fresh, content, mode).and_then(|()| fs::rename(&fresh, path));
     if done.is_err() {
         // A half-written file would keep a full disk full.
         let _ = fs::remove_file(&fresh);
@@ -65,8 +77,8 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-fn bring_to_disk(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+fn bring_to_disk(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -31,6 +31,8 @@ pub mod relay;
 pub mod control;
 
 pub mod service;
+
+pub mod appliance;
 pub mod signals;
 
 pub mod atomic_file;

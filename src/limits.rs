@@ -318,6 +318,24 @@ pub const BAD_FILE_WHY_BYTES_MAX: usize = 300;
 /// Bytes of the state file; a larger one is not read, and never written.
 pub const STATE_FILE_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of a file of the owner of the box; a larger one is not read.
+pub const OWNER_FILE_BYTES_MAX: usize = 64 << 10;
+/// Names in the owner's folder that are looked at.
+pub const OWNER_NAMES_MAX: usize = 1000;
+/// Bytes of the box's report that the tower shows.
+pub const BOX_REPORT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of an update that is downloaded; an image has 200 MB at most.
+pub const UPDATE_BYTES_MAX: u64 = 1 << 30;
+
+/// A slot on trial is good when the box has been healthy for this long.
+pub const CONFIRM_HEALTHY_MS: u64 = 60_000;
+/// It has this long for that; then the old slot comes back.
+pub const CONFIRM_MS_MAX: u64 = 600_000;
+/// Between two looks at `/healthz` meanwhile.
+pub const CONFIRM_LOOK_MS: u64 = 2000;
+/// Looks further apart than this do not make one stretch of health: each speaks for 10 s.
+pub const CONFIRM_GAP_MS_MAX: u64 = 10_000;
+
 /// Late by more ticks than this: whole ticks are skipped. Up to it: all are made up.
 pub const CATCH_UP_TICKS_MAX: u64 = 20;
 /// A tick is late when it wakes this long after its deadline.

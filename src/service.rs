@@ -24,6 +24,7 @@ use nix::{
 };
 
 use crate::{
+    appliance::{BoxPlaces, report::Report},
     config::{HttpConfig, TowerConfig},
     control::{self, ControlDeps, ControlHandle, status::StatusSources},
     door::{Door, DoorDeps, DoorHandle},
@@ -195,6 +196,7 @@ impl TowerService {
         });
         let sources = StatusSources {
             started_ns: sys::time::now_ns(),
+            box_report: Report::read(&BoxPlaces::default().run).map(Arc::new),
             pump: pump_stats.clone(),
             encoder: encoder_stats,
             listeners: listeners.clone(),

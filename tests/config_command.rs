@@ -64,6 +64,45 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
 }
 
 #[test]
+fn i4_the_vendors_file_lies_between_the_defaults_and_the_file_and_is_named_as_origin() {
+    let folder = Folder::new("vendor");
+    let vendor = folder.write("tower.toml", "[http]\nport = 8001\nmax_clients = 11\n[fallback]\ntone_hz = 500\n");
+    let file = folder.write("owner.toml", "[http]\nmax_clients = 12\n");
+    let with_vendor =
+        |args: &[&str]| said(&tower(args).env("RETROWAVES_VENDOR_DIR", &folder.0).output().expect("tower"));
+    let (code, out, err) = with_vendor(&["config", "--config", &file, "--set", "fallback.tone_hz=600"]);
+    assert_eq!(code, Some(0), "{err}");
+    let line = |key: &str| out.lines().find(|line| line.starts_with(key)).unwrap_or("").to_owned();
+    assert!(line("# vendor's file: ").ends_with(&vendor), "{out}");
+    assert!(line("port").contains("8001") && line("port").ends_with(&format!("# from {vendor}:2")), "{out}");
+    assert!(line("max_clients ").ends_with(&format!("# from {file}:2")), "{out}");
+    assert!(line("tone_hz").ends_with("# from --set") && line("stall_ms").ends_with("# from default"), "{out}");
+    // Its errors count like everybody's, also when another file is checked.
+    let vendor = folder.write("tower.toml", "[http]\nport = 99999\n");
+    for args in [["config", "--config", &file], ["config", "--check", &file]] {
+        let (code, _, err) = with_vendor(&args);
+        assert!(code == Some(2) && err.contains(&format!("{vendor}:2: http.port is 99999")), "{err}");
+    }
+    // None is there: the defaults.
+    fs::remove_file(&vendor).expect("removed");
+    let (code, out, _) = with_vendor(&["config"]);
+    assert!(code == Some(0) && !out.contains("vendor"), "{out}");
+}
+
+#[test]
+fn i4_w3_the_boxs_own_settings_are_accepted_by_both_programs() {
+    let vendor = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("board/common");
+    for (program, key) in [(env!("CARGO_BIN_EXE_tower"), "start_in_grace"), (env!("CARGO_BIN_EXE_station"), "folders")]
+    {
+        let mut command = bare(program, &["config"]);
+        let (code, out, err) = said(&command.env("RETROWAVES_VENDOR_DIR", &vendor).output().expect("program"));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let line = out.lines().find(|line| line.starts_with(key)).unwrap_or("");
+        assert!(line.contains(&vendor.display().to_string()), "{out}");
+    }
+}
+
+#[test]
 fn i2_a_bad_file_is_exit_code_2_with_every_error() {
     let folder = Folder::new("bad");
     let file = folder.write("t.toml", "[http]\nport = 70000\n[stream]\nslow = 1\n");
@@ -154,14 +193,23 @@ fn answer(status: &str, body: &str) -> String {
 
 const STATUS: &str = r#"{"version":"0.1.0","uptime_sec":3725,"mode":"PROGRAM","source":"station","reason":"present",
  "title":"Blue\u001b[31m","artist":"Who","encoder":{"state":"RUNNING","restarts":1,"stalls":0,"desyncs":0,"fillers":7,
- "late_frames":0},"listeners":{"now":3,"peak":4,"total":9,"dropped_slow":0,"rejected":0},"worst_gap_ms":30}"#;
+ "late_frames":0},"box":{"findings":[{"file":"wifi.txt","kind":"mistake","text":"names no network\\nmore"},
+ {"file":null,"kind":"note","text":"fine"}]},"listeners":{"now":3,"peak":4,"total":9,"dropped_slow":0,"rejected":0},"worst_gap_ms":30}"#;
 
 #[test]
 fn k2_status_is_exit_code_0_only_if_healthy() {
     let url = server(vec![answer("200 OK", "{}"), answer("200 OK", STATUS)]);
     let (code, out, err) = run(&["status", "--url", &url]);
     assert_eq!(code, Some(0), "{out}{err}");
-    for part in ["healthy", "PROGRAM, station (present)", "Who: Blue?[31m", "7 fillers", "3 now", "1 h 2 min"] {
+    for part in [
+        "healthy",
+        "PROGRAM, station (present)",
+        "Who: Blue?[31m",
+        "7 fillers",
+        "3 now",
+        "1 h 2 min",
+        "BOX        wifi.txt: names no network\n",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
     let sick = answer("503 Service Unavailable", r#"{"reasons":["encoder is DEGRADED","7 fillers"]}"#);

@@ -14,6 +14,7 @@ fn places() -> Places {
 
 fn read(file: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<(TowerConfig, Layers), ConfigErrors> {
     let sources = Sources {
+        vendor: None,
         file: (!file.is_empty()).then(|| (PathBuf::from("t.toml"), file.to_owned())),
         environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         set: set.iter().map(|argument| (*argument).to_owned()).collect(),

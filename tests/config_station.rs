@@ -11,6 +11,7 @@ use retrowaves::{
 
 fn read(file: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<(StationConfig, Layers), ConfigErrors> {
     let sources = Sources {
+        vendor: None,
         file: (!file.is_empty()).then(|| (PathBuf::from("s.toml"), file.to_owned())),
         environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         set: set.iter().map(|argument| (*argument).to_owned()).collect(),

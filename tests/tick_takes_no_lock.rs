@@ -205,6 +205,7 @@ impl World {
             live_device: None,
             meter: Default::default(),
             relay: None,
+            box_report: None,
             started_ns: now_ns(),
         };
         hammer(move || _ = std::hint::black_box(sources.status(NowPlaying::default(), true)));

@@ -8,6 +8,7 @@ use retrowaves::{
         options::ConfigArgs,
         say, tell,
         tower::{
+            appliance,
             args::{self, Command, MeterArgs, MeterOf, ProbeArgs},
             devices::devices,
             help, meter,
@@ -50,6 +51,8 @@ fn act(command: Command) -> Exit {
         }
         Command::Devices(args) => with_config(&args, |loaded| tell(&devices(&loaded.config.live, &Roots::default()))),
         Command::Meter(args) => show_levels(&args),
+        Command::Box(args) => appliance::act(&args, VOICE),
+        Command::Update(args) => appliance::update(&args, VOICE),
         Command::Probe(args) => with_config(&args.config, |loaded| try_ffmpeg(&loaded.config, &args)),
     }
 }

@@ -1,4 +1,4 @@
-//! The layers: defaults, then the file, then the environment, then `--set`.
+//! The layers: defaults, then the vendor's file, then the file, then the environment, then `--set`.
 //!
 //! Pure: texts in, settled values or everything that is wrong out. Every value
 //! remembers its layer, and one error never hides the next.
@@ -16,6 +16,8 @@ use super::{
 /// All that was written, before anything was checked.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// The file of who built the system, and its text.
+    pub vendor: Option<(PathBuf, String)>,
     /// The file and its text.
     pub file: Option<(PathBuf, String)>,
     /// Every variable that concerns the program.
@@ -62,7 +64,7 @@ impl Layers {
     /// All layers, the later over the earlier.
     pub fn read(schema: &'static Schema, sources: &Sources) -> Self {
         let mut layers = Self::defaults(schema);
-        if let Some((path, text)) = &sources.file {
+        for (path, text) in [&sources.vendor, &sources.file].into_iter().flatten() {
             layers.read_file(path, text);
         }
         for (name, value) in &sources.environment {

@@ -1,4 +1,4 @@
-//! Reading the configuration of this process: its file, its environment.
+//! Reading the configuration of this process: its files, its environment.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use super::{
     error::{ConfigError, ConfigErrors},
     keys::Schema,
     layers::{Layers, Sources},
-    places::{PlaceError, Places, make_runtime_folder},
+    places::{PlaceError, Places, make_runtime_folder, vendor_dir},
 };
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
@@ -24,11 +24,14 @@ pub struct Loaded<C> {
     pub config: C,
     /// Every value with its origin.
     pub layers: Layers,
+    /// The vendor's file, if there is one.
+    pub vendor: Option<PathBuf>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
 }
 
-/// Reads all layers: the file named, else the program's own if it is there; the environment; `set`.
+/// Reads all layers: the vendor's file, if there is one; the file named, else the program's own if it
+/// is there; the environment; `set`.
 ///
 /// # Errors
 /// Everything that is wrong.
@@ -36,36 +39,54 @@ pub fn load<C: Settings>(file: Option<&Path>, set: &[String]) -> Result<Loaded<C
     let system = Path::new(C::SCHEMA.system_file);
     let file = file.or_else(|| system.exists().then_some(system));
     let mut sources = Sources { environment: environment(C::SCHEMA), set: set.to_vec(), ..Sources::default() };
-    let unreadable = match file.map(read_file).transpose() {
-        Ok(read) => {
-            sources.file = read;
+    let mut errors = Vec::new();
+    let mut read = |path: Option<&Path>| match path.map(read_file).transpose() {
+        Ok(read) => read,
+        Err(error) => {
+            errors.push(error);
             None
         }
-        Err(error) => Some(error),
     };
-    let read = C::read(&sources, &Places::find());
-    match (unreadable, read) {
-        (None, Ok((mut config, layers))) => {
+    let vendor = vendor_file(C::SCHEMA);
+    sources.vendor = read(vendor.as_deref());
+    sources.file = read(file);
+    match C::read(&sources, &Places::find()) {
+        Ok((mut config, layers)) if errors.is_empty() => {
             config.settle();
-            Ok(Loaded { config, layers, file: file.map(Path::to_owned) })
+            Ok(Loaded { config, layers, vendor, file: file.map(Path::to_owned) })
         }
-        (None, Err(errors)) => Err(errors),
-        (Some(error), Ok(_)) => Err(ConfigErrors(vec![error])),
-        (Some(error), Err(mut errors)) => {
-            errors.0.insert(0, error);
-            Err(errors)
+        Ok(_) => Err(ConfigErrors(errors)),
+        Err(more) => {
+            errors.extend(more.0);
+            Err(ConfigErrors(errors))
         }
     }
 }
 
-/// Checks a file by itself: over the defaults, without the environment.
+/// Checks a file by itself: over the defaults and the vendor's file, without the environment.
 ///
 /// # Errors
 /// Everything that is wrong.
 pub fn check_file<C: Settings>(file: &Path) -> Result<Layers, ConfigErrors> {
-    let sources =
-        Sources { file: Some(read_file(file).map_err(|error| ConfigErrors(vec![error]))?), ..Sources::default() };
+    let (path, text) = read_file(file).map_err(|error| ConfigErrors(vec![error]))?;
+    check_text::<C>(path, text)
+}
+
+/// The same of a text; `path` is what it is called.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check_text<C: Settings>(path: PathBuf, text: String) -> Result<Layers, ConfigErrors> {
+    let vendor = vendor_file(C::SCHEMA).as_deref().map(read_file).transpose();
+    let vendor = vendor.map_err(|error| ConfigErrors(vec![error]))?;
+    let sources = Sources { vendor, file: Some((path, text)), ..Sources::default() };
     C::read(&sources, &Places::find()).map(|(_, layers)| layers)
+}
+
+/// The file of who built the system, if there is one.
+fn vendor_file(schema: &Schema) -> Option<PathBuf> {
+    let file = vendor_dir().join(schema.program).with_extension("toml");
+    file.exists().then_some(file)
 }
 
 /// Makes the runtime folder, if anything of `config` lies in it. The rest of the

@@ -15,6 +15,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 const SYSTEM_RUNTIME: &str = "/run/retrowaves";
 const SYSTEM_LOG: &str = "/var/log/retrowaves";
 const SYSTEM_STATE: &str = "/var/lib/retrowaves";
+const VENDOR: &str = "/usr/lib/retrowaves";
 
 /// Our folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +133,12 @@ impl Probed {
             user_state: user_state(),
         }
     }
+}
+
+/// Where who built the system has put settings of his own: `/usr/lib/retrowaves`, or
+/// `$RETROWAVES_VENDOR_DIR`.
+pub fn vendor_dir() -> PathBuf {
+    std::env::var_os("RETROWAVES_VENDOR_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| VENDOR.into(), PathBuf::from)
 }
 
 fn is_writable_folder(path: &Path) -> bool {

@@ -9,6 +9,9 @@ use crate::relay::target::Target;
 pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
+    if let Some(vendor) = &loaded.vendor {
+        let _ = writeln!(out, "# vendor's file: {}", vendor.display());
+    }
     let _ = match &loaded.file {
         Some(file) => writeln!(out, "# file: {}", file.display()),
         None => writeln!(out, "# file: none (looked for {})", C::SCHEMA.system_file),

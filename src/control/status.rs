@@ -9,6 +9,7 @@ use serde::Serialize;
 use self::sound::{AlarmStatus, LevelsStatus, LiveStatus};
 use super::ingest_events::NowPlaying;
 use crate::{
+    appliance::report::Report,
     encoder::EncoderState,
     meter::MeterStats,
     pump::selector::{Mode, Reason, Source},
@@ -42,6 +43,8 @@ pub struct StatusSources {
     pub meter: MeterStats,
     /// Where the stream is pushed to, and how that goes; none: nowhere.
     pub relay: Option<(Target, Arc<RelayStats>)>,
+    /// What the box said when it was started; none: this is not the box.
+    pub box_report: Option<Arc<Report>>,
     /// `sys::time::now_ns` when the tower started.
     pub started_ns: u64,
 }
@@ -103,6 +106,8 @@ pub struct Status {
     ticks: TicksStatus,
     frames_on_air: u64,
     worst_gap_ms: u64,
+    #[serde(rename = "box")]
+    box_report: Option<Arc<Report>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -198,6 +203,7 @@ impl StatusSources {
             ticks: self.ticks(),
             frames_on_air: self.listeners.frames_on_air.get(),
             worst_gap_ms: self.listeners.worst_gap_ms.get(),
+            box_report: self.box_report.clone(),
         }
     }
 

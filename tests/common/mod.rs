@@ -17,6 +17,7 @@ pub mod sender;
 pub mod sound;
 pub mod stand_in;
 pub mod station;
+pub mod the_box;
 pub mod witness;
 
 use std::{
@@ -49,6 +50,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Run it under this command (`setpriv …`, `prlimit …`).
     pub wrapper: Vec<String>,
+    /// Its settings; none: where it looks by itself.
+    pub config: Option<PathBuf>,
 }
 
 impl Setup {
@@ -59,6 +62,11 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub fn config(mut self, file: &Path) -> Self {
+        self.config = Some(file.to_owned());
         self
     }
 
@@ -86,6 +94,7 @@ impl Setup {
             .envs(self.env.iter().cloned())
             .args(["--set", "log.syslog=false"])
             .args(self.sets.iter().flat_map(|set| ["--set", set]))
+            .args(self.config.iter().flat_map(|file| ["--config".as_ref(), file.as_os_str()]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         command

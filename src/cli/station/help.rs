@@ -24,7 +24,7 @@ const LAYERS: &str = "
   -h, --help
   -V, --version
 
-Defaults < file < environment (STATION_*, TOWER_SOCKET_PATH, TOWER_URL) < --set. `station config` shows the result.
+Defaults < vendor's file (/usr/lib/retrowaves) < file < environment (STATION_*, TOWER_SOCKET_PATH, TOWER_URL) < --set. `station config` shows the result.
 ";
 
 const RUN: &str = "\

@@ -7,6 +7,7 @@ use lexopt::{
     Parser, ValueExt,
 };
 
+use super::appliance::args::{self as box_args, BoxArgs, BoxArgsError, UpdateArgs};
 use crate::cli::options::{self, ConfigArgs, Instead, Seen};
 
 /// What to do.
@@ -35,6 +36,10 @@ pub enum Command {
     Devices(ConfigArgs),
     /// Show levels.
     Meter(MeterArgs),
+    /// What the box's services and RAUC call.
+    Box(BoxArgs),
+    /// A new version of the box.
+    Update(UpdateArgs),
 }
 
 /// What help is about.
@@ -54,6 +59,10 @@ pub enum Topic {
     Devices,
     /// `tower meter`
     Meter,
+    /// `tower box`
+    Box,
+    /// `tower update`
+    Update,
 }
 
 /// `tower probe`
@@ -105,7 +114,9 @@ pub enum ProbeSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// No such command.
-    #[error("unknown command {0:?}; there are run, status, config, probe, devices and meter (see `tower --help`)")]
+    #[error(
+        "unknown command {0:?}; there are run, status, config, probe, devices, meter, update and box (see `tower --help`)"
+    )]
     UnknownCommand(String),
     /// An option of another command, or of none.
     #[error("{why} (see `tower {command} --help`)")]
@@ -133,6 +144,9 @@ pub enum ArgsError {
     /// Out of range.
     #[error("--seconds {0}: allowed is a whole number from 1 to 86400")]
     MeterSeconds(String),
+    /// `tower box`, `tower update`
+    #[error(transparent)]
+    Box(#[from] BoxArgsError),
 }
 
 /// Parses the arguments after the program's name.
@@ -151,6 +165,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsEr
             Some("probe") => probe(&mut parser),
             Some("devices") => devices(&mut parser),
             Some("meter") => meter(&mut parser),
+            Some("box") => Ok(box_args::parse(&mut parser)?.map_or(Command::Help(Topic::Box), Command::Box)),
+            Some("update") => {
+                Ok(box_args::parse_update(&mut parser)?.map_or(Command::Help(Topic::Update), Command::Update))
+            }
             Some("help") => Ok(Command::Help(Topic::Tower)),
             _ => Err(ArgsError::UnknownCommand(word.to_string_lossy().into_owned())),
         },
@@ -276,7 +294,11 @@ fn meter(parser: &mut Parser) -> Result<Command, ArgsError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::appliance::args::{BoxAct, SlotQuestion},
+        *,
+    };
+    use crate::appliance::{BoxPlaces, slots::Slot};
 
     fn parsed(line: &str) -> Result<Command, String> {
         parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
@@ -289,6 +311,9 @@ mod tests {
             |source, timeout_ms| Command::Probe(ProbeArgs { source, timeout_ms, config: ConfigArgs::default() });
         let meter = |of, seconds| Command::Meter(MeterArgs { of, seconds, config: ConfigArgs::default() });
         let status = |url: Option<&str>| Command::Status { url: url.map(str::to_owned), config: ConfigArgs::default() };
+        let on_box = |act| Command::Box(BoxArgs { act, places: BoxPlaces::default() });
+        let update =
+            |restart| Command::Update(UpdateArgs { from: "a.raucb".into(), restart, places: BoxPlaces::default() });
         let table = [
             ("", Command::Help(Topic::Tower)),
             ("--help", Command::Help(Topic::Tower)),
@@ -306,6 +331,12 @@ mod tests {
             ("devices --help", Command::Help(Topic::Devices)),
             ("meter", meter(MeterOf::Tower { url: None }, None)),
             ("meter --url http://a --seconds 3", meter(MeterOf::Tower { url: Some("http://a".into()) }, Some(3))),
+            ("box --help", Command::Help(Topic::Box)),
+            ("box apply", on_box(BoxAct::Apply)),
+            ("box slot set-state B bad", on_box(BoxAct::Slot(SlotQuestion::SetState(Slot::B, false)))),
+            ("box confirm", on_box(BoxAct::Confirm { url: None, healthy_ms: 60_000, at_most_ms: 600_000 })),
+            ("update a.raucb --restart", update(true)),
+            ("update --help", Command::Help(Topic::Update)),
             ("meter --device usb:1-1.2", meter(MeterOf::Device("usb:1-1.2".into()), None)),
         ];
         for (line, command) in table {
@@ -331,6 +362,13 @@ mod tests {
             ("meter --device a --url b", "not both"),
             ("meter --seconds 0", "1 to 86400"),
             ("meter --seconds soon", "1 to 86400"),
+            ("box", "tower box --help"),
+            ("box slot get-state", "get-state A|B"),
+            ("box confirm --healthy-sec 0", "1 to 3600"),
+            ("box apply --force", "--force"),
+            ("update", "one FILE or URL"),
+            ("update a b", "one FILE or URL"),
+            ("update a --force", "--force"),
         ];
         for (line, said) in table {
             let error = parsed(line).expect_err(line);

@@ -11,6 +11,8 @@ Usage: tower run      start it; no configuration is needed
        tower probe    does FFmpeg work here
        tower devices  which sound cards there are, and what to write into live.device
        tower meter    levels, of a running tower or of a card
+       tower update   on the box only: a new version of it
+       tower box      on the box only: what its services call
        tower --version
 
 `tower COMMAND --help` says more.
@@ -23,7 +25,7 @@ const LAYERS: &str = "
   -h, --help
   -V, --version
 
-Defaults < file < environment (TOWER_*) < --set. `tower config` shows the result.
+Defaults < vendor's file (/usr/lib/retrowaves) < file < environment (TOWER_*) < --set. `tower config` shows the result.
 ";
 
 const RUN: &str = "\
@@ -76,6 +78,41 @@ air, with loudness and alarms; of a card what it captures. Into a file or a pipe
       --device D             open this card instead, written as in live.device (see `tower devices`)
       --seconds N            end after N seconds, 1 to 86400";
 
+const UPDATE: &str = "\
+Usage: tower update FILE | URL [--restart]
+
+On the box, as root: checks an update (.raucb) and writes it into the slot that does not run. It has to be signed,
+for this board, and newer than what runs. http is downloaded first; https is read by RAUC itself, piece by piece.
+It is tried at a restart: when the box has been healthy for a minute it stays, else the old version comes back.
+
+      --restart              restart into it at once
+      --card, --data, --run, --cmdline, --os-release, --rauc-conf: as in `tower box --help`
+  -h, --help
+";
+
+const BOX: &str = "\
+Usage: tower box apply
+       tower box confirm [--url URL] [--healthy-sec N] [--at-most-sec N]
+       tower box restart-into-trial
+       tower box slot get-primary | get-current | get-state A|B | set-primary A|B | set-state A|B good|bad
+
+What the services of the box call, as root. `apply` reads the owner's files on the card, checks them, puts them
+into place and reports. `confirm` makes a slot that is on trial good when the box has been healthy for a minute;
+after ten minutes without that it restarts into the old one. `slot` is RAUC's bootloader backend.
+
+      --url URL              of the tower (default: the configured port of this machine)
+      --healthy-sec N        healthy for so long, 1 to 3600 (default: 60)
+      --at-most-sec N        within this time, 1 to 3600 (default: 600)
+      --card DIR             the card's first partition (default: /boot/owner)
+      --data DIR             the data partition (default: /data)
+      --run DIR              what lives until the next start (default: /run/retrowaves-box)
+      --cmdline FILE         the kernel's command line (default: /proc/cmdline)
+      --os-release FILE      says which version this image is (default: /etc/os-release)
+      --hostname FILE        takes the host name (default: /proc/sys/kernel/hostname)
+      --rauc-conf FILE       RAUC's configuration (default: /etc/rauc/system.conf)
+  -h, --help
+";
+
 /// What `--help` prints.
 pub fn help(topic: Topic) -> String {
     match topic {
@@ -86,5 +123,7 @@ pub fn help(topic: Topic) -> String {
         Topic::Probe => format!("{PROBE}{LAYERS}"),
         Topic::Devices => format!("{DEVICES}{LAYERS}"),
         Topic::Meter => format!("{METER}{LAYERS}"),
+        Topic::Box => BOX.into(),
+        Topic::Update => UPDATE.into(),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of `tower`.
 
+pub mod appliance;
 pub mod args;
 pub mod devices;
 mod help;

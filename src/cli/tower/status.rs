@@ -72,6 +72,12 @@ pub fn status(url: &str) -> Result<(String, Exit), StatusError> {
     }
 }
 
+/// The tower at `url` answers, and is healthy (K2).
+pub(super) fn is_healthy(url: &str) -> bool {
+    let url = format!("{}/healthz", url.trim_end_matches('/'));
+    get(&agent(TIMEOUT), &url).is_ok_and(|(code, _)| code == 200)
+}
+
 /// What asks: a whole answer takes this long at most.
 pub(super) fn agent(timeout: Duration) -> Agent {
     Agent::config_builder()
@@ -106,6 +112,11 @@ fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> 
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         let at = |key: &str| word(alarm.get(key));
         let _ = writeln!(out, "ALARM      {} for {} s: {}", at("alarm"), at("since_sec"), at("text"));
+    }
+    for mistake in status["box"]["findings"].as_array().into_iter().flatten().filter(|one| one["kind"] == "mistake") {
+        let text = mistake["text"].as_str().and_then(|text| text.lines().next()).unwrap_or("?");
+        let _ =
+            writeln!(out, "BOX        {}", plain(&format!("{}: {text}", mistake["file"].as_str().unwrap_or("box"))));
     }
     if let Some(title) = status["title"].as_str() {
         let artist = status["artist"].as_str().map(|artist| format!("{artist}: ")).unwrap_or_default();
