@@ -31,7 +31,7 @@ fn broken_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("tower.toml", text("[live]\ndevice = “CODEC”\n"), "curly quotes"),
         ("tower.toml", unmarked, "UTF-16 without a byte order mark"),
         ("tower.toml", utf16le("[http]\nport = 8000\n")[..15].to_vec(), "UTF-16, and broken"),
-        ("tower.toml", b"[http]\nstation_name = \"R\xe4dio\"\n".to_vec(), "line 2 is not UTF-8"),
+        ("tower.toml", b"[stream]\nname = \"R\xe4dio\"\n".to_vec(), "line 2 is not UTF-8"),
         ("tower.toml", vec![0; 4096], "NUL bytes"),
         ("tower.toml", huge, "1048576 bytes; no more than 65536 are read"),
         ("tower.toml", text("{\\rtf1\\ansi [http]}"), "RTF document"),
@@ -132,7 +132,7 @@ fn w3_status_of_a_tower_that_is_on_no_box_says_so() {
 #[test]
 fn w3_files_as_windows_and_macs_write_them_are_applied_and_the_tower_runs_with_them() {
     let the_box = TheBox::new();
-    the_box.owner("TOWER.TOML", utf16le("[http]\r\nstation_name = \"Küche\"\r\n\r\n[fallback]\r\ntone_hz = 880\r\n"));
+    the_box.owner("TOWER.TOML", utf16le("[stream]\r\nname = \"Küche\"\r\n\r\n[fallback]\r\ntone_hz = 880\r\n"));
     the_box.owner("station.toml", b"\xef\xbb\xbf[rotation]\r\ntitle_gap_min = 60\r\n");
     the_box.owner("wifi.txt", "SSID = \"Café\"\rPassword = 'pass word'\rcountry = de\r");
     the_box.owner("hostname.txt", "Radio-1.local\r\n");
