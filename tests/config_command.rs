@@ -239,6 +239,7 @@ fn relay_the_printed_configuration_has_no_password() {
     let (code, out, _) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan/live.mp3"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("url = \"http://icecast.lan:8000/live.mp3\"") && !out.contains("hackme"), "{out}");
-    let (code, _, err) = run(&["config", "--set", "relay.url=http://icecast.lan/live.mp3"]);
+    let (code, _, err) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan"]);
+    assert!(!err.contains("hackme"), "{err}");
     assert!(code == Some(2) && err.contains("http://USER:PASSWORD@HOST:PORT/MOUNT"), "{err}");
 }

@@ -197,6 +197,11 @@ impl Kind {
         }
     }
 
+    /// A value of it is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Mount)
+    }
+
     /// The type, in a word.
     pub fn type_name(&self) -> &'static str {
         match self {

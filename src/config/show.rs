@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{build::Settings, kind::Kind, load::Loaded, value::Value};
+use super::{build::Settings, load::Loaded, value::Value};
 use crate::relay::target::Target;
 
 /// As lines that the file would take. The reader sees what would run, and why.
@@ -26,10 +26,11 @@ pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
             table = its_table;
             let _ = writeln!(out, "\n[{table}]");
         }
-        let line = match key.kind {
-            // What is shown is shown to others too: where to, and not with which password.
-            Kind::Mount => format!("{name} = {:?}", without_password(&setting.value)),
-            _ => format!("{name} = {}", setting.value),
+        // What is shown is shown to others too: where to, and not with which password.
+        let line = if key.kind.is_secret() {
+            format!("{name} = {:?}", without_password(&setting.value))
+        } else {
+            format!("{name} = {}", setting.value)
         };
         let _ = writeln!(out, "{line:<40}  # from {}", setting.origin);
     }
