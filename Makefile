@@ -12,19 +12,23 @@ MUSIC ?=
 SOAK_SECONDS ?= 600
 # For `make fuzz`: for each target.
 FUZZ_SECONDS ?= 60
+# For `make image` and `make lint-buildroot`.
+BOARD ?=
+BUILDROOT ?=
 
 # For `make install`: where to, and which programs.
 DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 test-deb
+.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 test-deb dist image lint-buildroot
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
 	@echo "make test   checks everything, but for the long runs"
 	@echo "make build, sudo make install; make deb: for a Debian or a Raspberry Pi OS, see docs/install.md"
 	@echo "make cross, make deb-arm64: for a Raspberry Pi, from another computer"
+	@echo "make dist, make image BOARD=rpi4 BUILDROOT=folder: the box's card and update, see buildroot/README.md"
 	@echo "make soak | bench | fuzz | test-aarch64 | clean: see README.md"
 
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
@@ -110,6 +114,22 @@ test-deb: deb
 deb-arm64: cross
 	@scripts/setup.sh deb-arm64
 	CARGO_TARGET_DIR=target/cross cargo deb --locked --no-build --no-strip --target aarch64-unknown-linux-gnu --output target/debian/
+
+# The release's tarball, every crate in it, and its hash: target/dist.
+dist:
+	@scripts/setup.sh run
+	board/dist.sh
+
+# The box's card and its update, by an unpacked Buildroot: buildroot/README.md. What is exported is what
+# buildroot/image.sh is told.
+image: export BOARD := $(BOARD)
+image: export BUILDROOT := $(BUILDROOT)
+image:
+	@buildroot/image.sh
+
+lint-buildroot:
+	@[ -n "$(BUILDROOT)" ] || { echo "lint-buildroot: BUILDROOT=folder, an unpacked Buildroot" >&2; exit 2; }
+	buildroot/lint.sh "$(BUILDROOT)"
 
 clean:
 	cargo clean

@@ -5,6 +5,7 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -38,7 +39,6 @@ fn is_content(words: &[&str]) {
 
 /// `make install` into a folder: what it made, by path, with its mode.
 fn installed(folder: &Path, prefix: &str) -> BTreeMap<String, u32> {
-    use std::os::unix::fs::PermissionsExt;
     let programs = Path::new(env!("CARGO_BIN_EXE_tower")).parent().expect("a folder").display().to_string();
     let words = [format!("DESTDIR={}", folder.display()), format!("PREFIX={prefix}"), format!("PROGRAMS={programs}")];
     let output = tool(&["make", "--no-print-directory", "install", &words[0], &words[1], &words[2]]);
@@ -68,9 +68,9 @@ fn system(folder: &Path, with_box: bool) -> PathBuf {
             fs::copy(root().join("systemd/box").join(unit), to).expect("copied");
         }
     }
-    // What ExecReload= calls.
+    // What ExecReload= calls has to be a program, and which one is not looked at.
     fs::create_dir_all(folder.join("bin")).expect("made");
-    fs::copy("/bin/kill", folder.join("bin/kill")).expect("copied");
+    fs::copy("/bin/sh", folder.join("bin/kill")).expect("copied");
     // Their own, as the packages of systemd have them.
     for unit in ["sysinit.target", "basic.target", "sockets.target", "multi-user.target", "shutdown.target"] {
         fs::write(units.join(unit), "[Unit]\nDescription=of systemd\nDefaultDependencies=no\n").expect("written");
@@ -304,7 +304,7 @@ fn w4_one_rust_version_for_every_build() {
     assert!(steps.iter().any(|step| step.as_str().is_some_and(|step| step.contains("libasound2-dev:$CROSS_DEB_ARCH"))));
 }
 
-/// The maintainer's scripts, where nothing runs: a chroot has no systemd to talk to.
+/// Each can be run as it lies there, is accepted by its shell, and stops at its first failure.
 #[test]
 fn w4_scripts_are_in_order() {
     for script in ["postinst", "prerm", "postrm"].map(|name| format!("systemd/debian/{name}")) {
@@ -320,5 +320,7 @@ fn w4_scripts_are_in_order() {
     ] {
         is_content(&["bash", "-n", script]);
         assert!(read(script).contains("\nset -euo pipefail\n"), "{script} goes on after a failure");
+        let mode = fs::metadata(root().join(script)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} cannot be run");
     }
 }
