@@ -61,11 +61,11 @@ fn install_into_b(the_box: &TheBox) {
     assert_eq!(slot(the_box, "set-primary B"), "");
 }
 
-/// What that leaves behind.
-fn installed_into_b(the_box: &TheBox) {
+/// What that leaves behind; `tried`: and the start of B.
+fn installed_into_b(the_box: &TheBox, tried: bool) {
     the_box.write("card/autoboot.txt", "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n");
-    the_box
-        .write("data/rauc/slots.toml", "other = \"B\"\nother_is_good = false\nother_failed = false\ntried = false\n");
+    let slots = format!("other = \"B\"\nother_is_good = false\nother_failed = false\ntried = {tried}\n");
+    the_box.write("data/rauc/slots.toml", slots);
 }
 
 /// systemd's command, which says what it was told.
@@ -187,7 +187,7 @@ fn w2_w5_power_may_go_at_any_moment_of_a_step_and_a_good_slot_starts() {
         let (mut cuts, mut done) = (0, 0);
         at_every_cut(|call, at| {
             let the_box = TheBox::new();
-            installed_into_b(&the_box);
+            installed_into_b(&the_box, false);
             if !the_box.cut(&[&["box", "slot"], words].concat(), call, at) {
                 return false;
             }
@@ -226,7 +226,7 @@ fn w2_w5_power_may_go_at_any_moment_of_a_confirmation_and_the_slot_that_starts_i
     let (mut cuts, mut done) = (0, 0);
     at_every_cut(|call, at| {
         let the_box = TheBox::new();
-        installed_into_b(&the_box);
+        installed_into_b(&the_box, true);
         the_box.running("B");
         let url = healthy_tower(&[]);
         if !the_box.cut(&["box", "confirm", "--url", &url, "--healthy-sec", "0"], call, at) {
