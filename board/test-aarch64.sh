@@ -12,8 +12,8 @@ cd "$(dirname "$0")/.."
 
 # Integration tests that are run: arguments and settings, the door and its HTTP, and decoders (with FFmpeg).
 TESTS=(config_command config_layers config_station door_control door_stream decoder_files station_files)
-# A test that hangs under emulation is ended, and all that it has started.
-TIMEOUT_SEC=1200
+# A test that hangs under emulation is ended, and all that it has started. The build counts too.
+TIMEOUT_SEC=2700
 
 skip=()
 leave_out() { skip+=(--skip "$1"); }
