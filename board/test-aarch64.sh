@@ -29,6 +29,8 @@ leave_out st3_new_removed_and_changed_files_are_found
 leave_out st3_tags_that_kill_cost_themselves_only
 leave_out st3_without_a_reader_tags_are_asked_for_again
 leave_out st3_the_library_follows_its_folders_and_knows_them_at_the_next_start
+# It starts itself, to be killed.
+leave_out st3_a_kill_at_any_moment_leaves_a_whole_generation
 # Arithmetic over a year, which takes an emulated debug build many minutes and is the same on every machine.
 leave_out st3_a_simulated_year_of_rotation
 
