@@ -16,7 +16,7 @@ needs_build=(cc:build-essential pkg-config:pkg-config lib/alsa:libasound2-dev)
 needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
 needs_test=("${needs_run[@]}" icecast2:icecast2 mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
 	shellcheck:shellcheck genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs mksquashfs:squashfs-tools
-	veritysetup:cryptsetup-bin rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
+	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)

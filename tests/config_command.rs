@@ -193,7 +193,7 @@ fn answer(status: &str, body: &str) -> String {
 
 const STATUS: &str = r#"{"version":"0.1.0","uptime_sec":3725,"mode":"PROGRAM","source":"station","reason":"present",
  "title":"Blue\u001b[31m","artist":"Who","encoder":{"state":"RUNNING","restarts":1,"stalls":0,"desyncs":0,"fillers":7,
- "late_frames":0},"box":{"findings":[{"file":"wifi.txt","kind":"mistake","text":"names no network\\nmore"},
+ "late_frames":0},"box":{"findings":[{"file":"wifi.txt","kind":"mistake","text":"names no network\nmore"},
  {"file":null,"kind":"note","text":"fine"}]},"listeners":{"now":3,"peak":4,"total":9,"dropped_slow":0,"rejected":0},"worst_gap_ms":30}"#;
 
 #[test]
