@@ -22,7 +22,7 @@ needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)
 needs_cross=(aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-readelf:binutils-aarch64-linux-gnu pkg-config:pkg-config)
 # FFmpeg runs as the host's own beside tests that are emulated.
-needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg)
+needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg curl:curl)
 needs_deb=("${needs_build[@]}" dpkg-deb:dpkg)
 
 case "${1:-}" in
