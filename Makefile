@@ -47,7 +47,12 @@ run:
 	@[ -n "$$MUSIC" ] || scripts/demo.sh "$$DEMO"
 	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 
-# Unit tests side by side; what measures time or starts FFmpeg, one after the
+# Tests that mostly wait, and measure nothing that a second tower beside them could disturb.
+PAIRED := box_image box_owner box_slots box_update decoder_files levels relay stand_ins station_files \
+	station_joins station_killed station_link station_loudness station_think
+ALONE = $(filter-out $(PAIRED),$(basename $(notdir $(wildcard tests/*.rs))))
+
+# Unit tests side by side, what mostly waits two by two, what measures time one after the
 # other. A failure stops neither: one run shows all there is. Instructions are
 # counted in an optimised build, since that is what is promised something.
 test:
@@ -56,7 +61,8 @@ test:
 	cargo clippy --locked --all-targets -- -D warnings
 	@status=0; \
 	cargo test --locked --no-fail-fast --lib --bins || status=1; \
-	cargo test --locked --no-fail-fast --test '*' -- --test-threads=1 || status=1; \
+	cargo test --locked --no-fail-fast $(ALONE:%=--test %) -- --test-threads=1 || status=1; \
+	cargo test --locked --no-fail-fast $(PAIRED:%=--test %) -- --test-threads=2 || status=1; \
 	cargo test --locked --profile counted --test rotation_cost --test live_drift || status=1; \
 	exit $$status
 

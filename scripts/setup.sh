@@ -14,15 +14,15 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # program:Debian package, or lib/name (as pkg-config has it):Debian package with its headers
 needs_build=(cc:build-essential pkg-config:pkg-config lib/alsa:libasound2-dev)
 needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
-needs_test=("${needs_run[@]}" mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
+needs_test=("${needs_run[@]}" icecast2:icecast2 mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
 	shellcheck:shellcheck genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs mksquashfs:squashfs-tools
-	veritysetup:cryptsetup-bin rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
+	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)
 needs_cross=(aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-readelf:binutils-aarch64-linux-gnu pkg-config:pkg-config)
 # FFmpeg runs as the host's own beside tests that are emulated.
-needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg)
+needs_test_aarch64=("${needs_cross[@]}" qemu-aarch64-static:qemu-user-static ffmpeg:ffmpeg curl:curl)
 needs_deb=("${needs_build[@]}" dpkg-deb:dpkg)
 # A box in QEMU, and all that its card is made of.
 needs_guest=(qemu-system-aarch64:qemu-system-arm qemu-img:qemu-utils mmdebstrap:mmdebstrap modprobe:kmod cpio:cpio

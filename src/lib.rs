@@ -26,6 +26,7 @@ pub mod encoder;
 
 pub mod broadcast;
 pub mod door;
+pub mod relay;
 
 pub mod control;
 
@@ -39,6 +40,7 @@ pub mod fence;
 pub mod histogram;
 pub mod journal;
 pub mod logging;
+mod published;
 pub mod stats;
 pub mod unix_socket;
 

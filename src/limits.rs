@@ -51,6 +51,12 @@ pub const ENCODER_LAG_FRAMES: u64 = 2;
 
 /// Listeners get this many frames in one send: the cost is per send, not per byte.
 pub const BATCH_FRAMES: u64 = 6;
+/// Titles that were said and not yet heard; one more is dropped.
+pub const TITLES_WAITING_MAX: usize = 64;
+/// Titles on their way to the relay's server; only the newest is told, so one more is dropped.
+pub const RELAY_TITLES_MAX: usize = 8;
+/// A new listener gets at most this much of what was just on air.
+pub const BURST_SEC_MAX: u64 = 6;
 /// What the kernel may hold for one listener, in seconds of audio.
 pub const BACKLOG_SEC: u32 = 6;
 /// What the kernel may hold for all listeners before every bound shrinks.

@@ -139,6 +139,12 @@ impl FrameRingBuffer {
         self.cleared_below.fetch_max(self.tail.load(Acquire), AcqRel);
     }
 
+    /// Position of the next pop and of the next push: how many frames ever left, and ever came.
+    pub fn positions(&self) -> (u64, u64) {
+        let tail = self.tail.load(Acquire);
+        (self.head.load(Acquire).max(self.cleared_below.load(Acquire)), tail)
+    }
+
     /// Count, capacity and overflows: three atomic loads and one more.
     pub fn stats(&self) -> RingStats {
         let first = self.head.load(Acquire).max(self.cleared_below.load(Acquire));

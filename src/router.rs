@@ -47,6 +47,8 @@ struct Input {
     closed: AtomicBool,
     /// Counts the streams of this input: each `open` begins one.
     stream: AtomicU64,
+    /// Position in the queue of the first frame of that stream.
+    stream_from: AtomicU64,
 }
 
 /// A frame of an input.
@@ -66,6 +68,7 @@ impl AudioInputRouter {
             pushed: Futex::default(),
             closed: AtomicBool::new(true),
             stream: AtomicU64::new(0),
+            stream_from: AtomicU64::new(0),
         };
         Self { inputs: [input(), input()] }
     }
@@ -75,6 +78,7 @@ impl AudioInputRouter {
     pub fn open(&self, input: InputId) {
         let input = &self.inputs[input as usize];
         input.stream.fetch_add(1, SeqCst);
+        input.stream_from.store(input.queue.positions().1, SeqCst);
         input.closed.store(false, SeqCst);
     }
 
@@ -116,6 +120,16 @@ impl AudioInputRouter {
             }
             input.pushed.wait(seen, deadline_ns);
         }
+    }
+
+    /// Position in the queue of a frame of the input's stream, by its place among the stream's frames.
+    pub fn position_of(&self, input: InputId, frame: u64) -> u64 {
+        self.inputs[input as usize].stream_from.load(SeqCst).saturating_add(frame)
+    }
+
+    /// Frames that ever left an input's queue: a frame at a lower position was heard, or dropped.
+    pub fn popped(&self, input: InputId) -> u64 {
+        self.inputs[input as usize].queue.positions().0
     }
 
     /// Count, capacity and overflows of an input's queue. Atomic loads only.

@@ -5,6 +5,7 @@
 //! report of a real-time thread or the watchdog wants it; it never touches audio.
 
 use std::{
+    fmt::Display,
     io,
     os::fd::AsFd,
     sync::{
@@ -40,6 +41,7 @@ use crate::{
         station_socket::{IngestError, IngestHandle, StationSocket},
     },
     journal::{Journal, journal},
+    limits::TITLES_WAITING_MAX,
     logging::LogHandle,
     meter::{
         MeterStats,
@@ -47,6 +49,7 @@ use crate::{
         thread::{Meter, MeterDeps, MeterHandle},
     },
     pump::{AudioPump, PumpDeps, PumpHandle, clock::OnAirClock, event::PumpEvent, position::PumpPosition},
+    relay::{self, RelayDeps, RelayHandle, RelayStats},
     router::AudioInputRouter,
     signals::Signals,
     stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
@@ -74,6 +77,9 @@ pub enum ServiceError {
     /// A descriptor or a thread.
     #[error("cannot start the tower: {0}")]
     System(#[from] io::Error),
+    /// The threads of the relay.
+    #[error("cannot start the relay: {0}")]
+    Relay(io::Error),
     /// A thread did not end.
     #[error("the tower stopped, but not all of it in time")]
     Unclean,
@@ -127,6 +133,7 @@ pub struct TowerService {
     fallback: FallbackLoader,
     door: DoorHandle,
     control: ControlHandle,
+    relay: Option<RelayHandle>,
     pump_journal: Journal<PumpEvent>,
     live_journal: Journal<LiveEvent>,
     journal_wake: Arc<EventFd>,
@@ -148,6 +155,7 @@ impl TowerService {
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
         let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
         let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
+        let relay_stats = Arc::<RelayStats>::default();
         let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
@@ -192,6 +200,7 @@ impl TowerService {
             pump: pump_stats.clone(),
             encoder: encoder_stats,
             listeners: listeners.clone(),
+            relay: config.relay.as_ref().map(|target| (target.clone(), relay_stats.clone())),
             ingest: ingest_stats,
             router: router.clone(),
             mp3: ends.mp3,
@@ -201,14 +210,25 @@ impl TowerService {
         };
 
         let frame_bytes = ends.outlet.frame_bytes();
+        let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
         let ingest = station.start()?;
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
         let meter = meter.start()?;
-        let door = door.start(DoorDeps { config, clock, outlet: ends.outlet, router, listeners: listeners.clone() })?;
-        let control = control::start(ControlDeps { config, sources, frame_bytes })?;
+        let door = door.start(DoorDeps {
+            config,
+            clock,
+            outlet: ends.outlet,
+            router,
+            listeners: listeners.clone(),
+            pump: pump_stats.clone(),
+            announced,
+        })?;
+        let control = control::start(ControlDeps { config, sources, titles, frame_bytes })?;
+        let relay = relay_of(config, relay_stats)?;
         Ok(Self {
+            relay,
             ingest,
             encoder,
             pump,
@@ -252,12 +272,8 @@ impl TowerService {
     }
 
     fn log_reports(&mut self) {
-        while let Some(event) = self.pump_journal.take() {
-            log::log!(event.level(), "{event}");
-        }
-        while let Some(event) = self.live_journal.take() {
-            log::log!(event.level(), "{event}");
-        }
+        log_all(&mut self.pump_journal, PumpEvent::level);
+        log_all(&mut self.live_journal, LiveEvent::level);
         self.encoder.log_events();
     }
 
@@ -279,6 +295,9 @@ impl TowerService {
         let stopped = Arc::new(AtomicBool::new(false));
         fence::raise("tower:fence", timeout, stopped.clone());
         self.control.stop();
+        if let Some(relay) = self.relay.take() {
+            relay.stop();
+        }
         let door = self.door.stop();
         // First: a card that is let go at a stop is no alarm.
         self.meter.stop();
@@ -289,12 +308,27 @@ impl TowerService {
         self.fallback.stop();
         self.encoder.stop();
         self.ingest.stop();
-        while let Some(event) = self.pump_journal.take() {
-            log::log!(event.level(), "{event}");
-        }
+        log_all(&mut self.pump_journal, PumpEvent::level);
+        log_all(&mut self.live_journal, LiveEvent::level);
         stopped.store(true, SeqCst);
         if door { Ok(()) } else { Err(ServiceError::Unclean) }
     }
+}
+
+fn log_all<E: Display>(journal: &mut Journal<E>, level: fn(&E) -> log::Level) {
+    while let Some(event) = journal.take() {
+        log::log!(level(&event), "{event}");
+    }
+}
+
+fn relay_of(config: &TowerConfig, stats: Arc<RelayStats>) -> Result<Option<RelayHandle>, ServiceError> {
+    let Some(target) = config.relay.clone() else {
+        return Ok(None);
+    };
+    let (stream, bitrate_kbps) = (&config.stream, config.encoder.bitrate_kbps);
+    let control_socket = &config.control.socket;
+    let started = relay::start(RelayDeps { target, stream, bitrate_kbps, control_socket, stats });
+    started.map(Some).map_err(ServiceError::Relay)
 }
 
 fn host_in_url(http: &HttpConfig) -> String {

@@ -216,6 +216,8 @@ pub struct ListenerStats {
     pub unacknowledged_bytes: Gauge,
     /// Requests that broke a rule of the door (400, 408, 413, 431, …).
     pub bad_requests: Counter,
+    /// Titles that came while too many others waited to be heard.
+    pub titles_dropped: Counter,
     /// Frames put on air, stand-ins included.
     pub frames_on_air: Counter,
     /// The longest time between two frames put on air, in milliseconds.

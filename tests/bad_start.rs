@@ -66,8 +66,8 @@ const BAD_VALUES: [(&str, &str, &str, &str); 24] = [
     ("http", "port = -1", "http.port is -1", "a whole number from 0 to 65535"),
     ("http", "port = \"8000\"", "http.port is \"8000\"", "a whole number from 0 to 65535"),
     ("http", "port = 8000.5", "http.port is 8000.5", "a whole number from 0 to 65535"),
-    ("http", "slow = \"wait\"", "http.slow is \"wait\"", "\"drop\" or \"skip\""),
-    ("http", "station_name = \"\"", "http.station_name is \"\"", "one line of text, 1 to 100 bytes"),
+    ("stream", "slow = \"wait\"", "stream.slow is \"wait\"", "\"drop\" or \"skip\""),
+    ("stream", "name = \"\"", "stream.name is \"\"", "one line of text, 1 to 100 bytes"),
     ("http", "prot = 8000", "unknown key http.prot", "did you mean http.port?"),
     ("htp", "port = 8000", "unknown table [htp]", "did you mean [http]?"),
     ("ingest", "socket = \"\"", "ingest.socket is \"\"", "a path of a file"),
@@ -221,12 +221,12 @@ fn f2_log4_what_is_no_reason_to_stop_is_a_warning() {
     fs::write(&file, "").expect("file");
     let missing = dir.join("missing.mp3");
     let tower = Setup::default().env("TOWER_SILENCE_MP3_PATH", missing.display()).start();
-    tower.wait_for_log(&missing.to_string_lossy(), Duration::from_secs(5));
-    tower.wait_until("the tone", Duration::from_secs(5), |status| status["source"] == "tone");
+    tower.wait_for_log(&missing.to_string_lossy(), Duration::from_secs(60));
+    tower.wait_until("the tone", Duration::from_secs(60), |status| status["source"] == "tone");
     drop(tower);
     // A log that cannot be written: its folder is a file.
     let tower = Setup::default().env("TOWER_LOG_FILE", file.join("tower.log").display()).start();
-    tower.wait_until("on air", Duration::from_secs(5), |status| status["encoder"]["state"] == "RUNNING");
+    tower.wait_until("on air", Duration::from_secs(60), |status| status["encoder"]["state"] == "RUNNING");
     assert_eq!(tower.stop().0.code(), Some(0));
     fs::remove_dir_all(&dir).expect("folder");
 }

@@ -37,11 +37,10 @@ fn done(command: &mut Command) -> String {
 }
 
 /// Keys, a root of a few files with the box's installed in it, and a boot folder.
-struct Workshop(Folder);
+struct Workshop(PathBuf);
 
 impl Workshop {
-    fn new() -> Self {
-        let folder = Folder::new();
+    fn new(folder: PathBuf) -> Self {
         let write = |path: &str, text: &str| {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().expect("parent")).expect("folder");
@@ -86,7 +85,10 @@ impl Workshop {
 
 /// One image for all the tests that only look.
 static MADE: LazyLock<Workshop> = LazyLock::new(|| {
-    let shop = Workshop::new();
+    // What is static is never dropped: the next run takes it away.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("box_image");
+    let _ = fs::remove_dir_all(&folder);
+    let shop = Workshop::new(folder);
     let output = shop.make("out", "1.2.3", "keys", &["--cmdline", "extra=1"]);
     assert!(output.status.success(), "{}", said(&output));
     shop
@@ -212,7 +214,8 @@ fn w5_a_bundle_says_what_it_is_and_who_signed_it() {
 
 #[test]
 fn w5_no_image_is_made_that_could_not_be_updated_or_trusted() {
-    let shop = Workshop::new();
+    let folder = Folder::new();
+    let shop = Workshop::new(folder.join("shop"));
     done(script("keys.sh").arg(shop.path("release")));
     // Keys that are there are kept.
     let before = fs::read(shop.path("release/ca.key")).expect("key");

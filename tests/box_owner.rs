@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::the_box::{TheBox, findings, vendor_dir};
+use common::the_box::{TheBox, at_every_cut, findings, vendor_dir};
 
 fn utf16le(text: &str) -> Vec<u8> {
     [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
@@ -31,7 +31,7 @@ fn broken_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("tower.toml", text("[live]\ndevice = “CODEC”\n"), "curly quotes"),
         ("tower.toml", unmarked, "UTF-16 without a byte order mark"),
         ("tower.toml", utf16le("[http]\nport = 8000\n")[..15].to_vec(), "UTF-16, and broken"),
-        ("tower.toml", b"[http]\nstation_name = \"R\xe4dio\"\n".to_vec(), "line 2 is not UTF-8"),
+        ("tower.toml", b"[stream]\nname = \"R\xe4dio\"\n".to_vec(), "line 2 is not UTF-8"),
         ("tower.toml", vec![0; 4096], "NUL bytes"),
         ("tower.toml", huge, "1048576 bytes; no more than 65536 are read"),
         ("tower.toml", text("{\\rtf1\\ansi [http]}"), "RTF document"),
@@ -132,7 +132,7 @@ fn w3_status_of_a_tower_that_is_on_no_box_says_so() {
 #[test]
 fn w3_files_as_windows_and_macs_write_them_are_applied_and_the_tower_runs_with_them() {
     let the_box = TheBox::new();
-    the_box.owner("TOWER.TOML", utf16le("[http]\r\nstation_name = \"Küche\"\r\n\r\n[fallback]\r\ntone_hz = 880\r\n"));
+    the_box.owner("TOWER.TOML", utf16le("[stream]\r\nname = \"Küche\"\r\n\r\n[fallback]\r\ntone_hz = 880\r\n"));
     the_box.owner("station.toml", b"\xef\xbb\xbf[rotation]\r\ntitle_gap_min = 60\r\n");
     the_box.owner("wifi.txt", "SSID = \"Café\"\rPassword = 'pass word'\rcountry = de\r");
     the_box.owner("hostname.txt", "Radio-1.local\r\n");
@@ -189,24 +189,23 @@ fn w3_the_wifi_password_leaves_the_card_and_is_kept_until_there_is_another() {
 
 #[test]
 fn w2_w3_power_may_go_at_any_moment_and_no_password_or_key_is_lost() {
-    let (mut cut, mut moved) = (0, 0);
-    for round in 0..40u64 {
+    let (mut cuts, mut moved) = (0, 0);
+    at_every_cut(|call, at| {
         let the_box = TheBox::new();
         the_box.owner("wifi.txt", "ssid=Home\npassword=secretsecret\n");
         the_box.owner("authorized_keys", format!("{PRIVATE_KEY}{PUBLIC_KEY}\n"));
         the_box.owner("tower.toml", "[fallback]\ntone_hz = 880\n");
-        let mut child = the_box.spawn(&["box", "apply"]);
-        std::thread::sleep(Duration::from_micros(round * 500));
-        child.kill().expect("killed");
-        let status = child.wait().expect("waited");
-        cut += u32::from(!status.success());
+        if !the_box.cut(&["box", "apply"], call, at) {
+            return false;
+        }
+        cuts += 1;
         // The password is on the card, or in the box; the files are whole.
         let on_card = the_box.read("card/retrowaves/wifi.txt").contains("password=secretsecret");
         let in_box = the_box.read("data/wifi/Home.psk") == "[Security]\nPassphrase=secretsecret\n";
-        assert!(on_card || in_box, "round {round}");
+        assert!(on_card || in_box, "cut at {call} {at}");
         let key_on_card = the_box.read("card/retrowaves/authorized_keys").contains("PRIVATE KEY-----");
         let key_in_box = the_box.read("data/ssh/private-key-of-the-owner").contains("PRIVATE KEY-----");
-        assert!(key_on_card || key_in_box, "round {round}");
+        assert!(key_on_card || key_in_box, "cut at {call} {at}");
         moved += u32::from(in_box);
         let settings = the_box.read("run/tower.toml");
         assert!(settings.is_empty() || settings == "[fallback]\ntone_hz = 880\n", "{settings:?}");
@@ -215,9 +214,11 @@ fn w2_w3_power_may_go_at_any_moment_and_no_password_or_key_is_lost() {
         assert!(!the_box.read("card/retrowaves/wifi.txt").contains("secretsecret"));
         assert_eq!(the_box.read("data/ssh/authorized_keys"), format!("{PUBLIC_KEY}\n"));
         assert_eq!(the_box.read("run/tower.toml"), "[fallback]\ntone_hz = 880\n");
-    }
-    assert!(cut > 5, "only {cut} of 40 were cut: the kills come too late");
-    eprintln!("{cut} of 40 cut, {moved} after the password was in the box");
+        assert!(the_box.snapshot("").iter().all(|(path, _)| path.extension().is_none_or(|end| end != "new")));
+        true
+    });
+    eprintln!("{cuts} cuts, {moved} with the password in the box");
+    assert!(cuts > 40 && moved > 5 && moved < cuts, "{cuts} cuts, {moved} with the password in the box");
 }
 
 #[test]
@@ -310,6 +311,22 @@ fn w3_without_the_card_the_last_good_settings_count_and_a_missing_folder_is_made
     let report = the_box.apply();
     assert!(findings(&report, "", "note").contains("settings of the image"), "{report:#}");
     assert!(!the_box.exists("run/tower.toml") && the_box.exists("card/retrowaves/REPORT.txt"));
+}
+
+#[test]
+fn w2_without_the_data_partition_settings_count_and_nothing_leaves_the_card() {
+    let the_box = TheBox::new();
+    the_box.owner("tower.toml", "[fallback]\ntone_hz = 880\n");
+    the_box.owner("wifi.txt", "ssid=Home\npassword=secretsecret\n");
+    the_box.owner("authorized_keys", format!("{PRIVATE_KEY}{PUBLIC_KEY}\n"));
+    fs::remove_dir_all(the_box.path("data")).expect("removed");
+    the_box.write("data", "no folder: nothing can be made in it, not even by root");
+    let report = the_box.apply();
+    assert_eq!(the_box.read("run/tower.toml"), "[fallback]\ntone_hz = 880\n");
+    assert!(findings(&report, "wifi.txt", "mistake").contains("cannot be moved into the box"), "{report:#}");
+    assert!(the_box.read("card/retrowaves/wifi.txt").contains("password=secretsecret"));
+    assert!(the_box.read("card/retrowaves/authorized_keys").contains("PRIVATE KEY-----"));
+    assert!(the_box.read("card/retrowaves/REPORT.txt").contains("cannot be moved"));
 }
 
 #[test]

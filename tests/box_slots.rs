@@ -14,7 +14,7 @@ use std::{
 
 use common::{
     command::said,
-    the_box::{TheBox, findings},
+    the_box::{TheBox, at_every_cut, findings},
 };
 
 /// What the firmware would start: ordinarily, and with tryboot.
@@ -59,6 +59,13 @@ fn install_into_b(the_box: &TheBox) {
     assert_eq!(slot(the_box, "set-state B bad"), "");
     assert_eq!(firmware(the_box), ('A', 'A'), "a slot that is being written never starts");
     assert_eq!(slot(the_box, "set-primary B"), "");
+}
+
+/// What that leaves behind; `tried`: and the start of B.
+fn installed_into_b(the_box: &TheBox, tried: bool) {
+    the_box.write("card/autoboot.txt", "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n");
+    let slots = format!("other = \"B\"\nother_is_good = false\nother_failed = false\ntried = {tried}\n");
+    the_box.write("data/rauc/slots.toml", slots);
 }
 
 /// systemd's command, which says what it was told.
@@ -176,23 +183,25 @@ fn w5_the_stand_in_for_the_firmware_finds_its_file_only_where_the_kernel_was_tol
 
 #[test]
 fn w2_w5_power_may_go_at_any_moment_of_a_step_and_a_good_slot_starts() {
-    let mut cut = 0;
-    for round in 0..24u64 {
-        let the_box = TheBox::new();
-        install_into_b(&the_box);
-        let words: &[&str] = [&["box", "slot", "set-state", "B", "bad"][..], &["box", "slot", "set-primary", "A"]]
-            [usize::from(round.is_multiple_of(2))];
-        let mut child = the_box.spawn(words);
-        std::thread::sleep(Duration::from_micros(round / 2 * 400));
-        child.kill().expect("killed");
-        cut += u32::from(!child.wait().expect("waited").success());
-        assert_eq!(firmware(&the_box).0, 'A', "round {round}");
-        the_box.apply();
-        assert_eq!(slot(&the_box, "get-state A"), "good\n");
-        install_into_b(&the_box);
-        assert_eq!(firmware(&the_box), ('A', 'B'), "round {round}");
+    for words in [["set-state", "B", "bad"].as_slice(), &["set-primary", "A"]] {
+        let (mut cuts, mut done) = (0, 0);
+        at_every_cut(|call, at| {
+            let the_box = TheBox::new();
+            installed_into_b(&the_box, false);
+            if !the_box.cut(&[&["box", "slot"], words].concat(), call, at) {
+                return false;
+            }
+            cuts += 1;
+            assert_eq!(firmware(&the_box).0, 'A', "{words:?}, cut at {call} {at}");
+            done += u32::from(firmware(&the_box).1 == 'A');
+            the_box.apply();
+            assert_eq!(slot(&the_box, "get-state A"), "good\n");
+            install_into_b(&the_box);
+            assert_eq!(firmware(&the_box), ('A', 'B'), "{words:?}, cut at {call} {at}");
+            true
+        });
+        assert!(cuts >= 4 && done > 0 && done < cuts, "{words:?}: {cuts} cuts, {done} after the step was made");
     }
-    assert!(cut > 3, "only {cut} of 24 were cut: the kills come too late");
 }
 
 #[test]
@@ -210,6 +219,29 @@ fn w5_between_the_two_writes_of_a_confirmation_the_new_slot_starts_and_is_good()
     the_box.apply();
     assert_eq!(firmware(&the_box), ('B', 'B'));
     assert_eq!((slot(&the_box, "get-state A"), slot(&the_box, "get-state B")), ("good\n".into(), "good\n".into()));
+}
+
+#[test]
+fn w2_w5_power_may_go_at_any_moment_of_a_confirmation_and_the_slot_that_starts_is_good() {
+    let (mut cuts, mut done) = (0, 0);
+    at_every_cut(|call, at| {
+        let the_box = TheBox::new();
+        installed_into_b(&the_box, true);
+        the_box.running("B");
+        let url = healthy_tower(&[]);
+        if !the_box.cut(&["box", "confirm", "--url", &url, "--healthy-sec", "0"], call, at) {
+            return false;
+        }
+        cuts += 1;
+        let (starts, _) = firmware(&the_box);
+        done += u32::from(starts == 'B');
+        the_box.running(&starts.to_string());
+        the_box.apply();
+        assert_eq!(firmware(&the_box), (starts, starts), "cut at {call} {at}");
+        assert_eq!(slot(&the_box, &format!("get-state {starts}")), "good\n", "cut at {call} {at}");
+        true
+    });
+    assert!(cuts >= 4 && done > 0 && done < cuts, "{cuts} cuts, {done} after it was made");
 }
 
 #[test]

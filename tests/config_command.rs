@@ -47,7 +47,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
     let folder = Folder::new("show");
-    let file = folder.write("t.toml", "[http]\nmax_clients = 5\n");
+    let file = folder.write("t.toml", "[stream]\nmax_clients = 5\n");
     let args = ["config", "--config", &file, "--set", "encoder.bitrate=64"];
     let (code, out, _) = said(&tower(&args).env("TOWER_PORT", "8123").output().expect("tower"));
     assert_eq!(code, Some(0));
@@ -66,8 +66,8 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
 #[test]
 fn i4_the_vendors_file_lies_between_the_defaults_and_the_file_and_is_named_as_origin() {
     let folder = Folder::new("vendor");
-    let vendor = folder.write("tower.toml", "[http]\nport = 8001\nmax_clients = 11\n[fallback]\ntone_hz = 500\n");
-    let file = folder.write("owner.toml", "[http]\nmax_clients = 12\n");
+    let vendor = folder.write("tower.toml", "[http]\nport = 8001\n[stream]\nmax_clients = 11\n[fallback]\ntone_hz = 500\n");
+    let file = folder.write("owner.toml", "[stream]\nmax_clients = 12\n");
     let with_vendor =
         |args: &[&str]| said(&tower(args).env("RETROWAVES_VENDOR_DIR", &folder.0).output().expect("tower"));
     let (code, out, err) = with_vendor(&["config", "--config", &file, "--set", "fallback.tone_hz=600"]);
@@ -105,11 +105,11 @@ fn i4_w3_the_boxs_own_settings_are_accepted_by_both_programs() {
 #[test]
 fn i2_a_bad_file_is_exit_code_2_with_every_error() {
     let folder = Folder::new("bad");
-    let file = folder.write("t.toml", "[http]\nport = 70000\nslow = 1\n");
+    let file = folder.write("t.toml", "[http]\nport = 70000\n[stream]\nslow = 1\n");
     for args in [vec!["config", "--check", &file], vec!["config", "--config", &file], vec!["run", "--config", &file]] {
         let (code, out, err) = run(&args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
-        assert!(err.contains(":2: http.port is 70000") && err.contains(":3: http.slow is 1"), "{err}");
+        assert!(err.contains(":2: http.port is 70000") && err.contains(":4: stream.slow is 1"), "{err}");
     }
     let good = folder.write("good.toml", "[http]\nport = 7000\n");
     let (code, out, _) = run(&["config", "--check", &good]);
@@ -193,7 +193,7 @@ fn answer(status: &str, body: &str) -> String {
 
 const STATUS: &str = r#"{"version":"0.1.0","uptime_sec":3725,"mode":"PROGRAM","source":"station","reason":"present",
  "title":"Blue\u001b[31m","artist":"Who","encoder":{"state":"RUNNING","restarts":1,"stalls":0,"desyncs":0,"fillers":7,
- "late_frames":0},"box":{"findings":[{"file":"wifi.txt","kind":"mistake","text":"names no network\\nmore"},
+ "late_frames":0},"box":{"findings":[{"file":"wifi.txt","kind":"mistake","text":"names no network\nmore"},
  {"file":null,"kind":"note","text":"fine"}]},"listeners":{"now":3,"peak":4,"total":9,"dropped_slow":0,"rejected":0},"worst_gap_ms":30}"#;
 
 #[test]
@@ -232,4 +232,14 @@ fn k2_status_of_nobody_and_of_somebody_else_is_exit_code_1() {
     assert!(code == Some(1) && err.lines().count() == 1, "{err}");
     let (code, _, err) = run(&["status", "--set", "http.port=0"]);
     assert!(code == Some(2) && err.contains("--url"), "{err}");
+}
+
+#[test]
+fn relay_the_printed_configuration_has_no_password() {
+    let (code, out, _) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan/live.mp3"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("url = \"http://icecast.lan:8000/live.mp3\"") && !out.contains("hackme"), "{out}");
+    let (code, _, err) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan"]);
+    assert!(!err.contains("hackme"), "{err}");
+    assert!(code == Some(2) && err.contains("http://USER:PASSWORD@HOST:PORT/MOUNT"), "{err}");
 }

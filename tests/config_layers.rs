@@ -36,8 +36,8 @@ fn i4_no_configuration_gives_the_defaults_of_the_contract() {
     let config = config("", &[], &[]);
     assert_eq!(config, TowerConfig::with_runtime_dir(Path::new("/r")));
     assert_eq!((config.http.host.as_str(), config.http.port), ("::", 8000));
-    assert_eq!((config.http.max_clients, config.http.max_clients_per_address), (10_000, 256));
-    assert_eq!((config.http.client_timeout_ms, config.http.backlog_sec, config.http.slow), (250, 6, Slow::Drop));
+    assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (10_000, 256));
+    assert_eq!((config.stream.client_timeout_ms, config.stream.backlog_sec, config.stream.slow), (250, 6, Slow::Drop));
     assert_eq!(config.ingest.socket, Path::new("/r/pcm.sock"));
     assert_eq!(config.ingest.frame_samples, 1024);
     assert_eq!(config.control.socket, Path::new("/r/control.sock"));
@@ -55,17 +55,17 @@ fn i4_no_configuration_gives_the_defaults_of_the_contract() {
 
 #[test]
 fn i4_the_environment_overrides_the_file_and_set_overrides_both() {
-    let file = "[http]\nport = 1\nmax_clients = 1\nbacklog_sec = 1\n";
+    let file = "[http]\nport = 1\n[stream]\nmax_clients = 1\nbacklog_sec = 1\n";
     let environment = [("TOWER_PORT", "2"), ("TOWER_MAX_CLIENTS", "2")];
     let (config, layers) = read(file, &environment, &["http.port=3"]).expect("good");
-    assert_eq!((config.http.port, config.http.max_clients, config.http.backlog_sec), (3, 2, 1));
+    assert_eq!((config.http.port, config.stream.max_clients, config.stream.backlog_sec), (3, 2, 1));
     let origin = |path: &str| layers.get(path).origin.clone();
     assert_eq!(origin("http.port"), Origin::Set);
-    assert_eq!(origin("http.max_clients"), Origin::Environment("TOWER_MAX_CLIENTS".into()));
-    let line_4 = Origin::File { path: "t.toml".into(), line: 4 };
-    assert_eq!(origin("http.backlog_sec"), line_4);
+    assert_eq!(origin("stream.max_clients"), Origin::Environment("TOWER_MAX_CLIENTS".into()));
+    let line_5 = Origin::File { path: "t.toml".into(), line: 5 };
+    assert_eq!(origin("stream.backlog_sec"), line_5);
     assert_eq!(origin("http.host"), Origin::Default);
-    assert_eq!(line_4.to_string(), "t.toml:4");
+    assert_eq!(line_5.to_string(), "t.toml:5");
 }
 
 #[test]
@@ -86,6 +86,9 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_CLIENT_TIMEOUT_MS", "300"),
         ("TOWER_MAX_CLIENTS", "7"),
         ("TOWER_MAX_CLIENTS_PER_ADDRESS", "6"),
+        ("TOWER_BURST_SEC", "0.5"),
+        ("TOWER_SLOW", "skip"),
+        ("TOWER_RELAY_URL", "http://source:hackme@icecast/live.mp3"),
         ("TOWER_CUSHION_MS", "0"),
         ("TOWER_FFMPEG", "/opt/ffmpeg"),
         ("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", "5000"),
@@ -104,8 +107,9 @@ fn i4_every_variable_reaches_its_field() {
     assert!(known.iter().all(|name| environment.iter().any(|(tried, _)| tried == name)));
     let config = config("", &environment, &[]);
     assert_eq!((config.http.host.as_str(), config.http.port), ("127.0.0.1", 0));
-    assert_eq!((config.http.max_clients, config.http.max_clients_per_address), (7, 6));
-    assert_eq!(config.http.client_timeout_ms, 300);
+    assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (7, 6));
+    assert_eq!((config.stream.client_timeout_ms, config.stream.burst_ms, config.stream.slow), (300, 500, Slow::Skip));
+    assert_eq!(config.relay.map(|to| to.to_string()).as_deref(), Some("http://icecast:8000/live.mp3"));
     assert_eq!(config.ingest.socket, Path::new("/a/p.sock"));
     assert_eq!(config.control.socket, Path::new("/b/c.sock"));
     assert_eq!(config.control.web_socket, Path::new("/b/web.sock"));
@@ -161,7 +165,7 @@ fn i2_every_error_says_where_what_and_what_would_be_right() {
         ("[[log]]", "t.toml:1: log is a table: write [log] and its keys below"),
         ("[http]\nport = \"80\"", "t.toml:2: http.port is \"80\"; allowed is a whole number from 0 to 65535"),
         ("[http]\nport = 1.5", "t.toml:2: http.port is 1.5; allowed is a whole number from 0 to 65535"),
-        ("[http]\nslow = \"wait\"", "t.toml:2: http.slow is \"wait\"; allowed is \"drop\" or \"skip\""),
+        ("[stream]\nslow = \"wait\"", "t.toml:2: stream.slow is \"wait\"; allowed is \"drop\" or \"skip\""),
         ("[http]\nport = ", "t.toml:2: not valid TOML: "),
         ("[http]\nport = 1\nport = 2", "t.toml:3: not valid TOML: duplicate key"),
         ("[log]\nfile = 1979-05-27", "t.toml:2: log.file is a date; allowed is a path"),
@@ -249,8 +253,8 @@ fn i2_kinds_take_what_they_say_and_nothing_else() {
         ("http.port", "65536"),
         ("http.port", "-1"),
         ("http.port", " 80"),
-        ("http.station_name", "two\nlines"),
-        ("http.station_name", " "),
+        ("stream.name", "two\nlines"),
+        ("stream.name", " "),
         ("fallback.file", "/music/\u{fffd}.mp3"),
         ("log.file", ""),
         ("log.file", "/tmp/"),
@@ -312,5 +316,5 @@ fn i4_the_defaults_of_queues_are_those_of_limits() {
     let config = TowerConfig::with_runtime_dir(Path::new("/nowhere"));
     assert_eq!(config.input.buffer_frames, limits::INPUT_PCM.frames_max);
     assert_eq!(config.encoder.mp3_buffer_frames, limits::MP3.frames_max);
-    assert_eq!(config.http.backlog_sec, limits::BACKLOG_SEC);
+    assert_eq!(config.stream.backlog_sec, limits::BACKLOG_SEC);
 }

@@ -91,7 +91,7 @@ fn h8_a_slow_reader_of_a_reply_holds_no_web_thread() {
 
 #[test]
 fn h9_control_is_answered_when_every_listeners_place_is_taken() {
-    let rig = Rig::start_with(|config| config.http.max_clients = 3);
+    let rig = Rig::start_with(|config| config.stream.max_clients = 3);
     let mut listeners: Vec<_> = (0..3).map(|_| rig.listen()).collect();
     assert_eq!(status_of(&rig.ask("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")), 503);
     assert_eq!(rig.status()["listeners"]["now"], 3);

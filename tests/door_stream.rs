@@ -54,7 +54,7 @@ fn h3_one_frame_a_tick_goes_on_air_whether_or_not_there_is_one() {
 
 #[test]
 fn h7_head_and_options_are_answered_and_take_no_place() {
-    let rig = Rig::start_with(|config| config.http.max_clients = 1);
+    let rig = Rig::start_with(|config| config.stream.max_clients = 1);
     let _listener = rig.listen();
     for _ in 0..3 {
         let reply = rig.ask("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");

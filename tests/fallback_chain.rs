@@ -65,7 +65,7 @@ fn assert_no_click(recording: &Recording, dir: &Path) -> Vec<i16> {
 fn q2_q3_q6_station_grace_fallback_station_without_a_click() {
     let tower = Tower::start();
     wait_for(&tower, "source", "tone", 5);
-    tower.wait_until("the encoder runs", Duration::from_secs(10), |s| s["mp3_buffer"]["count"].as_u64() > Some(20));
+    tower.wait_until("the encoder runs", Duration::from_secs(60), |s| s["mp3_buffer"]["count"].as_u64() > Some(20));
     let recorder = Recorder::start(tower.port);
     let first = Sender::start(&tower.pcm_socket(), 20, sine);
     wait_for(&tower, "mode", "PROGRAM", 2);
@@ -108,7 +108,7 @@ fn q2_q3_q6_station_grace_fallback_station_without_a_click() {
 #[test]
 fn q4_q6_an_underrun_is_counted_and_does_not_click() {
     let tower = Setup::default().set("input.start_in_grace=true").start();
-    tower.wait_until("the encoder runs", Duration::from_secs(10), |s| s["mp3_buffer"]["count"].as_u64() > Some(20));
+    tower.wait_until("the encoder runs", Duration::from_secs(60), |s| s["mp3_buffer"]["count"].as_u64() > Some(20));
     let recorder = Recorder::start(tower.port);
     let sender = Sender::start(&tower.pcm_socket(), 3, |number| {
         if number % 60 == 59 {
@@ -148,7 +148,7 @@ fn f2_f3_the_fallback_is_a_file_where_one_is_given_and_the_tone_where_it_is_bad(
     let bad = dir.join("no-audio.mp3");
     std::fs::write(&bad, b"this is no audio").expect("write");
     let tower = Setup::default().env("TOWER_SILENCE_MP3_PATH", bad.display()).start();
-    tower.wait_for_log("no-audio.mp3", Duration::from_secs(10));
+    tower.wait_for_log("no-audio.mp3", Duration::from_secs(60));
     assert_eq!(tower.status()["source"], "tone");
     let _ = std::fs::remove_dir_all(dir);
 }

@@ -12,7 +12,7 @@ use common::{Tower, sender::Sender};
 use retrowaves::frame::{PUMP_FRAME_SAMPLES, PumpFrame};
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const FILL_FRAMES: u64 = 20;
 
 /// Frame `number` of a 1 kHz sine; its peak in dBFS each channel has its own, or none.

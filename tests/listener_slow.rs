@@ -30,7 +30,7 @@ fn drain(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn h3_h4_a_listener_that_stops_reading_is_dropped_at_backlog_plus_250_ms_and_costs_the_others_nothing() {
-    let rig = Rig::start_with(|config| config.http.backlog_sec = 2);
+    let rig = Rig::start_with(|config| config.stream.backlog_sec = 2);
     let mut other = rig.listen();
     let others = std::thread::spawn(move || numbers(&read_frames(&mut other, 300)));
     let mut stalled = listen_with_buffer(&rig, 2304);
@@ -57,7 +57,7 @@ fn h3_h4_a_listener_that_stops_reading_is_dropped_at_backlog_plus_250_ms_and_cos
 
 #[test]
 fn h3_a_listener_that_pauses_within_the_backlog_loses_nothing() {
-    let rig = Rig::start_with(|config| config.http.backlog_sec = 3);
+    let rig = Rig::start_with(|config| config.stream.backlog_sec = 3);
     let mut listener = listen_with_buffer(&rig, 16 << 10);
     read_head(&mut listener);
     std::thread::sleep(Duration::from_millis(3500));
@@ -70,8 +70,8 @@ fn h3_a_listener_that_pauses_within_the_backlog_loses_nothing() {
 #[test]
 fn h3_with_skip_a_slow_listener_is_moved_to_live_on_a_frame_border() {
     let rig = Rig::start_with(|config| {
-        config.http.backlog_sec = 1;
-        config.http.slow = Slow::Skip;
+        config.stream.backlog_sec = 1;
+        config.stream.slow = Slow::Skip;
     });
     let mut listener = listen_with_buffer(&rig, 16 << 10);
     read_head(&mut listener);
@@ -88,7 +88,7 @@ fn h3_with_skip_a_slow_listener_is_moved_to_live_on_a_frame_border() {
 
 #[test]
 fn h3_a_stalled_listener_on_the_control_socket_is_dropped_too() {
-    let rig = Rig::start_with(|config| config.http.backlog_sec = 1);
+    let rig = Rig::start_with(|config| config.stream.backlog_sec = 1);
     let mut stalled = std::os::unix::net::UnixStream::connect(rig.control_socket()).expect("connected");
     std::io::Write::write_all(&mut stalled, b"GET /stream HTTP/1.0\r\n\r\n").expect("sent");
     // The kernel takes some 7 s of audio on a Unix socket before it refuses more.

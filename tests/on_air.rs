@@ -67,7 +67,7 @@ fn r6_n1_a_plain_ffmpeg_re_sender_plays_without_an_underrun() {
         .stdin(Stdio::null())
         .spawn();
     let mut sender = sender.expect("ffmpeg");
-    tower.wait_until("the station is on air", Duration::from_secs(5), |status| status["source"] == "station");
+    tower.wait_until("the station is on air", Duration::from_secs(60), |status| status["source"] == "station");
     assert_eq!(tower.status()["mode"], "PROGRAM");
     assert!(sender.wait().expect("ffmpeg").success());
     tower.wait_until("grace", Duration::from_secs(5), |status| status["mode"] == "GRACE");

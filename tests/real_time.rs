@@ -270,7 +270,7 @@ fn a4_a_standstill_skips_whole_ticks_keeps_the_phase_and_no_listener_is_dropped(
 }
 
 fn running(tower: &Tower) {
-    tower.wait_until("the encoder is on air", Duration::from_secs(15), |status| {
+    tower.wait_until("the encoder is on air", Duration::from_secs(60), |status| {
         status["encoder"]["state"] == "RUNNING" && status["ticks"]["count"].as_u64() > Some(100)
     });
 }

@@ -19,7 +19,7 @@ use common::{
 };
 use retrowaves::frame::{CHANNELS, PUMP_FRAME_SAMPLES, PumpFrame, SAMPLE_RATE_HZ};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 /// Bytes of one second of PCM.
 const BYTES_PER_SEC: usize = SAMPLE_RATE_HZ as usize * CHANNELS * 2;
 const STATION_FRAME_BYTES: usize = 4096;

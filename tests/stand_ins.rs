@@ -13,7 +13,7 @@ use common::{
 };
 use nix::sys::signal::{Signal, kill};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A quiet tower (silence is on air) whose FFmpeg is the stand-in.
 fn setup(stand_in: &StandIn) -> Setup {

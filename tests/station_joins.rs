@@ -70,7 +70,7 @@ fn fd1_3_the_join_is_not_heard_at_the_stream() {
     let music = dir.join("music");
     cut_in_two(&music, &signal, CUT, "flac");
     let tower = Setup::default().set("encoder.bitrate=320").start();
-    tower.wait_until("the encoder runs", Duration::from_secs(15), |status| status["encoder"]["state"] == "RUNNING");
+    tower.wait_until("the encoder runs", Duration::from_secs(60), |status| status["encoder"]["state"] == "RUNNING");
     let recorder = Recorder::start(tower.port);
     let mut station = plain(&music).start(&tower.pcm_socket(), &format!("http://127.0.0.1:{}", tower.port));
     std::thread::sleep(Duration::from_secs(LISTEN_SEC + 5));

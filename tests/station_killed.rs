@@ -26,7 +26,7 @@ use serde_json::Value;
 /// At the latest when a segment of 30 s is about to end, what follows is opened: measured
 /// or not, on however busy a machine.
 const A_SEGMENT: Duration = Duration::from_secs(45);
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 /// How soon tower and station must find each other.
 const FOUND_AGAIN: Duration = Duration::from_secs(2);
 /// A join of two segments that have nothing to do with each other may dip for so long.

@@ -26,7 +26,7 @@ use common::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 /// How soon tower and station must find each other.
 const FOUND_AGAIN: Duration = Duration::from_secs(2);
 /// A tower's queue, half full, covers 1.2 s, of which a busy machine may take most to start an

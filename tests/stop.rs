@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 /// `service.shutdown_timeout_sec`
 const STOP_MAX: Duration = Duration::from_secs(5);
 

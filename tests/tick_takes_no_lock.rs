@@ -204,6 +204,7 @@ impl World {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            relay: None,
             box_report: None,
             started_ns: now_ns(),
         };

@@ -66,7 +66,7 @@ fn a1_a_core_that_is_taken_has_a_witness() {
 #[test]
 fn a1_a_tower_that_is_late_by_itself_has_no_excuse() {
     let tower = Tower::start();
-    tower.wait_until("on air", Duration::from_secs(15), |status| status["ticks"]["count"].as_u64() > Some(60));
+    tower.wait_until("on air", Duration::from_secs(60), |status| status["ticks"]["count"].as_u64() > Some(60));
     let late = tower.figure("ticks/late");
     let witness = Witness::start();
     tower.signal(Signal::SIGSTOP);

@@ -7,14 +7,13 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
-mod icecast;
 mod listeners;
 mod usage;
 
 use std::{thread::sleep, time::Duration};
 
+use common::icecast::Icecast;
 use common::{Setup, Tower};
-use icecast::Icecast;
 use listeners::Listeners;
 use usage::{Usage, cpu_of};
 

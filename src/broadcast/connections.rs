@@ -12,22 +12,24 @@
 //! is no reason to leave, and only HUP, ERR or a failed send is.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    io::IoSlice,
+    os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
 };
 
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, send},
+    sys::socket::{MsgFlags, sendmsg},
 };
 
 use super::{
+    icy::{Cursor, PIECES_MAX, Titles},
     listener::{Act, Bound, Pace, Seen, next_bound},
     on_air::OnAirRing,
     slab::Slab,
 };
 use crate::{
-    config::{HttpConfig, Slow},
+    config::{Slow, StreamConfig},
     frame::TICK_NS,
     limits::{BACKLOG_SEC_MIN, BATCH_FRAMES, UNACKNOWLEDGED_BYTES_MAX},
     stats::ListenerStats,
@@ -43,6 +45,10 @@ pub struct Arrival<P> {
     pub socket: OwnedFd,
     /// The response head, sent before any audio.
     pub response_head: Vec<u8>,
+    /// Of what was just on air, this much is wanted at once.
+    pub burst_ms: u64,
+    /// Titles are wanted, so many audio bytes apart.
+    pub metaint: Option<u32>,
     /// The door's note, given back at departure.
     pub note: P,
     /// From `control.sock`: not counted among the listeners, and judged by what
@@ -71,15 +77,17 @@ struct Listener<P> {
     phase: usize,
     /// Index in `phases[phase]`.
     place: usize,
-    /// Position on air of the next byte to send.
-    cursor: u64,
+    /// What is sent next.
+    cursor: Cursor,
     /// What goes before that: the response head, or the rest of a frame begun before a skip.
     pending: Vec<u8>,
     /// Bytes of `pending` that are response head and no audio.
     pending_head: usize,
-    /// Audio bytes given to the kernel.
+    /// Audio bytes, and titles between them, given to the kernel.
     sent: u64,
-    /// Audio bytes that the kernel held when last asked, and what it was given since.
+    /// Of these, bytes of its burst.
+    burst: u64,
+    /// Bytes of `sent` that the kernel held when last asked, and what it was given since.
     unacknowledged: u64,
     sent_at_skip: u64,
     pace: Pace,
@@ -94,7 +102,7 @@ enum Turn {
 
 impl<P> HttpConnectionManager<P> {
     /// No listeners yet. `frame_bytes` gives the bytes per second on air.
-    pub fn new(config: &HttpConfig, frame_bytes: usize, stats: Arc<ListenerStats>) -> Self {
+    pub fn new(config: &StreamConfig, frame_bytes: usize, stats: Arc<ListenerStats>) -> Self {
         let bytes_of = |sec: u32| u64::from(sec) * 1_000_000_000 * frame_bytes as u64 / TICK_NS;
         let full = bytes_of(config.backlog_sec);
         Self {
@@ -119,14 +127,14 @@ impl<P> HttpConnectionManager<P> {
         self.listeners.next_key()
     }
 
-    /// A new listener: it gets the head and the newest whole frame at once, and
+    /// A new listener: it gets the head, its burst and the newest whole frame at once, and
     /// everything since in its phase.
-    pub fn join(&mut self, arrival: Arrival<P>, ring: &OnAirRing) -> u64 {
-        let (newest, rest) = ring.slices(ring.newest_frame(), ring.head());
-        let pending_head = arrival.response_head.len();
-        let mut pending = arrival.response_head;
-        pending.extend_from_slice(newest);
-        pending.extend_from_slice(rest);
+    pub fn join(&mut self, arrival: Arrival<P>, ring: &OnAirRing, titles: &Titles) -> u64 {
+        // Where memory is short for all, newcomers get no burst.
+        let short = self.unacknowledged > UNACKNOWLEDGED_BYTES_MAX;
+        let burst_ns = if short { 0 } else { arrival.burst_ms * 1_000_000 };
+        let burst = burst_ns / TICK_NS * ring.frame_bytes() as u64;
+        let from = ring.newest_frame().saturating_sub(burst).max(ring.oldest());
         let phase = (0..PHASES).min_by_key(|p| self.phases[*p].len()).unwrap_or(0);
         let key = self.listeners.insert(Listener {
             socket: arrival.socket,
@@ -134,10 +142,11 @@ impl<P> HttpConnectionManager<P> {
             local: arrival.local,
             phase,
             place: self.phases[phase].len(),
-            cursor: ring.head(),
-            pending,
-            pending_head,
+            cursor: Cursor::new(from, arrival.metaint),
+            pending_head: arrival.response_head.len(),
+            pending: arrival.response_head,
             sent: 0,
+            burst: ring.newest_frame() - from,
             unacknowledged: 0,
             sent_at_skip: 0,
             pace: Pace::default(),
@@ -147,7 +156,7 @@ impl<P> HttpConnectionManager<P> {
             self.count_in();
         }
         if let Some(listener) = self.listeners.get_mut(key) {
-            let sent = listener.send_pending();
+            let sent = listener.send_batch(ring, titles, ring.head() - from);
             self.unacknowledged += listener.unacknowledged;
             if sent.is_err() {
                 self.leave(key, false);
@@ -157,14 +166,14 @@ impl<P> HttpConnectionManager<P> {
     }
 
     /// Serves the listeners of one phase.
-    pub fn serve_phase(&mut self, tick: u64, ring: &OnAirRing, now_ns: u64) {
+    pub fn serve_phase(&mut self, tick: u64, ring: &OnAirRing, titles: &Titles, now_ns: u64) {
         let phase = usize::try_from(tick % BATCH_FRAMES).unwrap_or(0);
         if phase == 0 {
             self.set_bound();
         }
         let mut place = 0;
         while let Some(&key) = self.phases[phase].get(place) {
-            match self.serve(key, ring, now_ns) {
+            match self.serve(key, ring, titles, now_ns) {
                 Turn::Stays => place += 1,
                 // The last listener of the phase has taken the place.
                 Turn::Gone => self.leave(key, false),
@@ -196,12 +205,12 @@ impl<P> HttpConnectionManager<P> {
         self.listeners.is_empty()
     }
 
-    fn serve(&mut self, key: u64, ring: &OnAirRing, now_ns: u64) -> Turn {
+    fn serve(&mut self, key: u64, ring: &OnAirRing, titles: &Titles, now_ns: u64) -> Turn {
         let Some(listener) = self.listeners.get_mut(key) else {
             return Turn::Gone;
         };
         let before = listener.unacknowledged;
-        let turn = listener.turn(ring, self.bound, self.slow, now_ns, &self.stats);
+        let turn = listener.turn((ring, titles), (self.bound, self.slow), now_ns, &self.stats);
         self.unacknowledged = self.unacknowledged + listener.unacknowledged - before;
         turn
     }
@@ -246,42 +255,47 @@ impl<P> HttpConnectionManager<P> {
 }
 
 impl<P> Listener<P> {
-    fn turn(&mut self, ring: &OnAirRing, bound: Bound, slow: Slow, now_ns: u64, stats: &ListenerStats) -> Turn {
+    fn turn(
+        &mut self,
+        (ring, titles): (&OnAirRing, &Titles),
+        (bound, slow): (Bound, Slow),
+        now_ns: u64,
+        stats: &ListenerStats,
+    ) -> Turn {
         if !self.local {
             let held = unacknowledged_bytes(&self.socket).unwrap_or(0);
             // The response head went before all audio, so only what exceeds the audio is head.
             self.unacknowledged = held.min(self.sent);
         }
         let seen = Seen {
-            unsent: ring.head() - self.cursor + (self.pending.len() - self.pending_head) as u64,
+            unsent: ring.head() - self.cursor.position + (self.pending.len() - self.pending_head) as u64,
             sent: self.sent,
             unacknowledged: self.unacknowledged,
-            overtaken: self.cursor < ring.oldest() + overtaking_margin(ring),
+            burst: self.burst,
+            overtaken: self.cursor.position < ring.oldest() + overtaking_margin(ring),
         };
         match (self.pace.step(seen, bound, now_ns), slow) {
             (Act::Wait, _) => Turn::Stays,
-            (Act::Send(bytes), _) => match self.send_batch(ring, bytes) {
+            (Act::Send(bytes), _) => match self.send_batch(ring, titles, bytes) {
                 Ok(()) => Turn::Stays,
                 Err(_) => Turn::Gone,
             },
             (Act::Slow, Slow::Drop) => Turn::TooSlow,
-            (Act::Slow, Slow::Skip) => self.skip_to_live(ring, now_ns, stats),
+            (Act::Slow, Slow::Skip) => self.skip_to_live((ring, titles), now_ns, stats),
         }
     }
 
     /// The begun frame will be finished; after it comes the newest one.
-    fn skip_to_live(&mut self, ring: &OnAirRing, now_ns: u64, stats: &ListenerStats) -> Turn {
-        let border = ring.border_after(self.cursor);
-        if self.cursor != border {
-            if self.cursor < ring.oldest() {
+    fn skip_to_live(&mut self, (ring, titles): (&OnAirRing, &Titles), now_ns: u64, stats: &ListenerStats) -> Turn {
+        let border = ring.border_after(self.cursor.position);
+        if self.cursor.position != border || self.cursor.is_within_a_block() {
+            if self.cursor.position < ring.oldest() {
                 // The rest of the frame is gone; what follows could not be understood.
                 return Turn::TooSlow;
             }
-            let (rest, wrapped) = ring.slices(self.cursor, border);
-            self.pending.extend_from_slice(rest);
-            self.pending.extend_from_slice(wrapped);
+            self.keep_pending(ring, titles, border);
         }
-        self.cursor = ring.newest_frame();
+        self.cursor.position = ring.newest_frame();
         self.pace.moved_to_live(now_ns);
         if self.sent > self.sent_at_skip {
             self.sent_at_skip = self.sent;
@@ -290,43 +304,51 @@ impl<P> Listener<P> {
         Turn::Stays
     }
 
-    /// Sends what is pending, then at most `bytes_max` of what is on air. A full
-    /// socket ends it: the rest has its next turn.
-    fn send_batch(&mut self, ring: &OnAirRing, bytes_max: u64) -> nix::Result<()> {
-        if !self.send_pending()? {
-            return Ok(());
-        }
-        let (first, wrapped) = ring.slices(self.cursor, self.cursor + bytes_max);
-        for part in [first, wrapped] {
-            let sent = if part.is_empty() { 0 } else { send_now(&self.socket, part)? };
-            self.cursor += sent as u64;
-            self.count_sent(sent);
-            if sent < part.len() {
-                break;
+    /// Copies what comes before a position to where the ring cannot take it away.
+    fn keep_pending(&mut self, ring: &OnAirRing, titles: &Titles, to: u64) {
+        loop {
+            let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+            let filled = self.cursor.pieces(to, ring, titles, &mut pieces);
+            let before = self.pending.len();
+            pieces[..filled].iter().for_each(|piece| self.pending.extend_from_slice(piece));
+            match self.pending.len() - before {
+                0 => return,
+                kept => self.cursor.advance(kept, to, titles),
             }
         }
+    }
+
+    /// Sends what is pending and at most `bytes_max` of what is on air, in one call. A full
+    /// socket ends it: the rest has its next turn.
+    fn send_batch(&mut self, ring: &OnAirRing, titles: &Titles, bytes_max: u64) -> nix::Result<()> {
+        let to = self.cursor.position + bytes_max;
+        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+        pieces[0] = IoSlice::new(&self.pending);
+        let first = usize::from(!self.pending.is_empty());
+        let filled = first + self.cursor.pieces(to, ring, titles, &mut pieces[first..]);
+        let sent = send_now(&self.socket, &pieces[..filled])?;
+        let pending = sent.min(self.pending.len());
+        let head = self.take_pending(pending);
+        self.cursor.advance(sent - pending, to, titles);
+        self.count_sent(sent - head);
         Ok(())
     }
 
-    /// True when nothing is pending any more.
-    fn send_pending(&mut self) -> nix::Result<bool> {
-        if !self.pending.is_empty() {
-            let sent = send_now(&self.socket, &self.pending)?;
-            let head = sent.min(self.pending_head);
-            self.pending_head -= head;
-            self.count_sent(sent - head);
-            self.pending.drain(..sent);
-            if self.pending.is_empty() {
-                self.pending = Vec::new();
-            }
+    /// So many bytes of it were sent; gives how many of these were response head.
+    fn take_pending(&mut self, sent: usize) -> usize {
+        let head = sent.min(self.pending_head);
+        self.pending_head -= head;
+        self.pending.drain(..sent);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
         }
-        Ok(self.pending.is_empty())
+        head
     }
 
-    fn count_sent(&mut self, audio_bytes: usize) {
-        self.sent += audio_bytes as u64;
+    fn count_sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
         if !self.local {
-            self.unacknowledged += audio_bytes as u64;
+            self.unacknowledged += bytes as u64;
         }
     }
 }
@@ -337,9 +359,13 @@ fn overtaking_margin(ring: &OnAirRing) -> u64 {
     if ring.oldest() == 0 { 0 } else { 2 * BATCH_FRAMES * ring.frame_bytes() as u64 }
 }
 
-fn send_now(socket: &OwnedFd, bytes: &[u8]) -> nix::Result<usize> {
+fn send_now(socket: &OwnedFd, pieces: &[IoSlice<'_>]) -> nix::Result<usize> {
+    if pieces.is_empty() {
+        return Ok(0);
+    }
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
     loop {
-        match send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+        match sendmsg::<()>(socket.as_raw_fd(), pieces, &[], flags, None) {
             Err(Errno::EINTR) => {}
             // No room, or no memory for it just now: its next turn will tell.
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => return Ok(0),

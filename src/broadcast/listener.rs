@@ -19,7 +19,7 @@
 /// What the rule works with; the same for every listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// Audio that may be unacknowledged, in bytes.
+    /// Audio that may be unacknowledged, in bytes, besides the burst.
     pub bytes: u64,
     /// Beyond the bound, how long not one byte may be acknowledged.
     pub timeout_ns: u64,
@@ -36,6 +36,8 @@ pub struct Seen {
     pub sent: u64,
     /// Of these, bytes that the peer has not acknowledged.
     pub unacknowledged: u64,
+    /// Bytes that it was given at its start besides what is on air.
+    pub burst: u64,
     /// The ring is about to drop bytes that were not sent.
     pub overtaken: bool,
 }
@@ -70,20 +72,21 @@ impl Pace {
             return Act::Slow;
         }
         let lag = seen.unsent + seen.unacknowledged;
-        if lag < bound.bytes {
+        let bound_bytes = bound.bytes + seen.burst.saturating_sub(acknowledged);
+        if lag < bound_bytes {
             self.over_since_ns = None;
         } else if progressed {
             self.over_since_ns = Some(now_ns);
         } else {
             // Nothing is acknowledged, so the lag grows as fast as time: that tells
             // when the bound was reached, though nobody looked just then.
-            let over_ns = (lag - bound.bytes).saturating_mul(bound.byte_ns_times_1024) >> 10;
+            let over_ns = (lag - bound_bytes).saturating_mul(bound.byte_ns_times_1024) >> 10;
             let since = *self.over_since_ns.get_or_insert(now_ns.saturating_sub(over_ns));
             if now_ns.saturating_sub(since) >= bound.timeout_ns {
                 return Act::Slow;
             }
         }
-        match bound.bytes.saturating_sub(seen.unacknowledged) {
+        match bound_bytes.saturating_sub(seen.unacknowledged) {
             0 => Act::Wait,
             room => Act::Send(room.min(seen.unsent)),
         }
@@ -118,7 +121,7 @@ mod tests {
     const BOUND: Bound = Bound { bytes: 96_000, timeout_ns: 250 * MS, byte_ns_times_1024: BYTE };
 
     fn seen(unsent: u64, sent: u64, unacknowledged: u64) -> Seen {
-        Seen { unsent, sent, unacknowledged, overtaken: false }
+        Seen { unsent, sent, unacknowledged, burst: 0, overtaken: false }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::value::{Raw, Value};
+use crate::relay::target::Target;
 use crate::station::rotation::rules::{DayPart, Weight};
 
 /// What values a key takes.
@@ -60,6 +61,8 @@ pub enum Kind {
     },
     /// Where an HTTP server is. Held without a slash at the end.
     Http,
+    /// A mount of an Icecast server, with user and password; empty means none.
+    Mount,
     /// Weights of rotation; in a word, ";" stands between them.
     Weights,
     /// Day parts of rotation; in a word, ";" stands between them.
@@ -127,6 +130,10 @@ impl Kind {
             Self::Folders => read_texts(raw, ':', is_folder).filter(|all| all.len() <= FOLDERS_MAX).map(Value::Texts),
             Self::Decimal { min, max } => read_decimal(raw, min, max).map(Value::Thousandths),
             Self::Http => raw.text().and_then(http_server).map(Value::Text),
+            Self::Mount => raw
+                .text()
+                .filter(|url| url.is_empty() || Target::parse(url).is_some())
+                .map(|url| Value::Text(url.to_owned())),
             Self::Weights => read_rules(raw, |text| Weight::parse(text).is_ok()).map(Value::Texts),
             Self::DayParts => read_rules(raw, |text| DayPart::parse(text).is_ok()).map(Value::Texts),
             Self::Millis { min, max } => read_waits(raw, min, max).map(Value::Integers),
@@ -170,6 +177,7 @@ impl Kind {
             }
             Self::Decimal { min, max } => format!("a number, with or without a fraction, from {min} to {max}"),
             Self::Http => "a URL of http, a host and perhaps a port, such as \"http://127.0.0.1:8000\"".into(),
+            Self::Mount => "\"\" for none, or http://USER:PASSWORD@HOST:PORT/MOUNT of an Icecast server".into(),
             Self::Weights => {
                 format!(
                     "a list of at most {RULES_MAX} weights, such as [\"Rock=3\", \"Jazz=0\"] (after --set: Rock=3;Jazz=0)"
@@ -189,13 +197,24 @@ impl Kind {
         }
     }
 
+    /// A value of it is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Mount)
+    }
+
     /// The type, in a word.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Bool => "boolean",
             Self::Integer { .. } | Self::IntegerOf(_) | Self::ToneHz => "integer",
             Self::Seconds { .. } | Self::Decimal { .. } => "number",
-            Self::Bitrate | Self::Choice(_) | Self::Text { .. } | Self::Address | Self::Http | Self::Device => "text",
+            Self::Bitrate
+            | Self::Choice(_)
+            | Self::Text { .. }
+            | Self::Address
+            | Self::Http
+            | Self::Mount
+            | Self::Device => "text",
             Self::File { .. } | Self::Place | Self::Folder => "path",
             Self::Folders => "list of paths",
             Self::Millis { .. } => "list of integers",

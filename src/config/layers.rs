@@ -192,7 +192,8 @@ impl Layers {
             None => self.errors.push(ConfigError::BadValue {
                 origin,
                 key: key.path,
-                found: raw.to_string(),
+                // A wrong URL may hold the right password, and this is logged.
+                found: if key.kind.is_secret() { "of another form".into() } else { raw.to_string() },
                 why: key.kind.why_refused(raw),
                 allowed: key.kind.allowed(),
             }),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{build::Settings, load::Loaded};
+use super::{build::Settings, load::Loaded, value::Value};
+use crate::relay::target::Target;
 
 /// As lines that the file would take. The reader sees what would run, and why.
 pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
@@ -25,8 +26,20 @@ pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
             table = its_table;
             let _ = writeln!(out, "\n[{table}]");
         }
-        let line = format!("{name} = {}", setting.value);
+        // What is shown is shown to others too: where to, and not with which password.
+        let line = if key.kind.is_secret() {
+            format!("{name} = {:?}", without_password(&setting.value))
+        } else {
+            format!("{name} = {}", setting.value)
+        };
         let _ = writeln!(out, "{line:<40}  # from {}", setting.origin);
     }
     out
+}
+
+fn without_password(url: &Value) -> String {
+    match url {
+        Value::Text(url) => Target::parse(url).map(|target| target.to_string()).unwrap_or_default(),
+        _ => String::new(),
+    }
 }

@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::pump::level::SilenceRule;
+use crate::{pump::level::SilenceRule, relay::target::Target};
 
 /// Everything the tower can be told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TowerConfig {
     /// Where listeners connect.
     pub http: HttpConfig,
+    /// `[stream]`
+    pub stream: StreamConfig,
+    /// `[relay]`: where to; none: nowhere.
+    pub relay: Option<Target>,
     /// Where stations connect.
     pub ingest: IngestConfig,
     /// Who may change things.
@@ -25,8 +29,6 @@ pub struct TowerConfig {
     pub log: LogConfig,
     /// From the wish to stop to the last thread joined.
     pub shutdown_timeout_sec: u64,
-    /// What players show.
-    pub station_name: String,
     /// Where sockets lie when nobody says otherwise; `prepare` makes it.
     pub runtime_dir: PathBuf,
 }
@@ -38,6 +40,17 @@ pub struct HttpConfig {
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+/// `[stream]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamConfig {
+    /// What players show.
+    pub name: String,
+    /// The kind of programme, as players show it.
+    pub genre: String,
+    /// What a new listener gets at once of what was just on air.
+    pub burst_ms: u64,
     /// Listeners in all.
     pub max_clients: usize,
     /// Connections of one address; loopback is exempt.

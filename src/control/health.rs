@@ -209,7 +209,7 @@ impl Monitor {
         let mut stream = UnixStream::connect(&self.control_socket)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         stream.set_write_timeout(Some(READ_TIMEOUT))?;
-        stream.write_all(b"GET /stream HTTP/1.0\r\nUser-Agent: tower:monitor\r\n\r\n")?;
+        stream.write_all(b"GET /live HTTP/1.0\r\nUser-Agent: tower:monitor\r\n\r\n")?;
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") && head.len() < 4096 {

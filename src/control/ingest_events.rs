@@ -19,6 +19,16 @@ pub struct NowPlaying {
     pub artist: Option<String>,
 }
 
+impl NowPlaying {
+    /// As players show it.
+    pub fn line(&self) -> Option<String> {
+        match (&self.artist, &self.title) {
+            (Some(artist), Some(title)) => Some(format!("{artist} - {title}")),
+            (artist, title) => title.as_ref().or(artist.as_ref()).cloned(),
+        }
+    }
+}
+
 /// A station event that passed the checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StationEvent {

@@ -19,6 +19,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc::{SyncSender, TrySendError},
     },
     thread::JoinHandle,
 };
@@ -32,7 +33,10 @@ use self::{
     status::StatusSources,
     web::Web,
 };
-use crate::{config::TowerConfig, door::relay_to_web::Origin, sys::thread, unix_socket::BindError};
+use crate::{
+    broadcast::title_desk::Announcement, config::TowerConfig, door::relay_to_web::Origin, frame::PUMP_FRAME_SAMPLES,
+    router::InputId, sys::thread, unix_socket::BindError,
+};
 
 /// Threads that answer. Each request takes microseconds; the second one is for the unlucky moment.
 const WEB_THREADS: usize = 2;
@@ -62,6 +66,9 @@ pub(crate) struct ControlPlane {
     hosts: HostRules,
     loopback_may_change: bool,
     playing: Mutex<NowPlaying>,
+    titles: SyncSender<Announcement>,
+    /// Samples of a frame that the station counts.
+    frame_samples: u64,
     health: HealthBoard,
 }
 
@@ -146,11 +153,23 @@ impl ControlPlane {
             Err(why) => Answer::error(400, &why),
             Ok(event) => {
                 if let Some(playing) = event.playing {
+                    let announcement = self.announcement(&playing, event.at_frame);
+                    if let Err(TrySendError::Full(_)) = self.titles.try_send(announcement) {
+                        return Answer::error(503, "too many titles wait to be heard; send this one later");
+                    }
                     *self.playing.lock().unwrap_or_else(PoisonError::into_inner) = playing;
                 }
                 Answer { status: 204, body: String::new(), allow: None }
             }
         }
+    }
+
+    fn announcement(&self, playing: &NowPlaying, at_frame: Option<u64>) -> Announcement {
+        let in_queue = |frame: u64| {
+            let frames = frame.saturating_mul(self.frame_samples) / PUMP_FRAME_SAMPLES as u64;
+            self.sources.router.position_of(InputId::Station, frames)
+        };
+        Announcement { from: at_frame.map(in_queue), text: playing.line() }
     }
 }
 
@@ -164,6 +183,8 @@ pub struct ControlDeps<'a> {
     pub config: &'a TowerConfig,
     /// Where the figures are.
     pub sources: StatusSources,
+    /// Where titles go that the station tells of.
+    pub titles: SyncSender<Announcement>,
     /// Bytes of every frame on air (`OnAirOutlet::frame_bytes`).
     pub frame_bytes: usize,
 }
@@ -181,7 +202,7 @@ pub struct ControlHandle {
 /// # Errors
 /// When the private socket or a thread cannot be had; then nothing is left running.
 pub fn start(deps: ControlDeps<'_>) -> Result<ControlHandle, ControlError> {
-    let config = &deps.config.control;
+    let (config, frame_samples) = (&deps.config.control, deps.config.ingest.frame_samples as u64);
     let monitor = Monitor::new(PathBuf::from(&config.socket), deps.sources.clone(), deps.frame_bytes);
     let (health, stop_monitor) = (monitor.board(), monitor.stop_flag());
     let plane = ControlPlane {
@@ -189,6 +210,8 @@ pub fn start(deps: ControlDeps<'_>) -> Result<ControlHandle, ControlError> {
         hosts: HostRules::of_this_machine(&config.hosts),
         loopback_may_change: config.loopback,
         playing: Mutex::default(),
+        titles: deps.titles,
+        frame_samples,
         health: health.clone(),
     };
     let web = Web::start(config.web_socket.clone(), plane, WEB_THREADS)?;

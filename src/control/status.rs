@@ -13,6 +13,7 @@ use crate::{
     encoder::EncoderState,
     meter::MeterStats,
     pump::selector::{Mode, Reason, Source},
+    relay::{RelayStats, target::Target},
     ring::{FrameRingBuffer, RingStats},
     router::{AudioInputRouter, InputId},
     stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
@@ -40,6 +41,8 @@ pub struct StatusSources {
     pub live_device: Option<String>,
     /// Levels and alarms.
     pub meter: MeterStats,
+    /// Where the stream is pushed to, and how that goes; none: nowhere.
+    pub relay: Option<(Target, Arc<RelayStats>)>,
     /// What the box said when it was started; none: this is not the box.
     pub box_report: Option<Arc<Report>>,
     /// `sys::time::now_ns` when the tower started.
@@ -70,6 +73,16 @@ impl BufferStatus {
     }
 }
 
+/// The relay; `error`: why it is not connected.
+#[derive(Debug, Serialize)]
+struct RelayStatus {
+    url: String,
+    connected: bool,
+    connections: u64,
+    sent_bytes: u64,
+    error: Option<String>,
+}
+
 /// The JSON of `/status`, in the order in which it is read.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -88,6 +101,7 @@ pub struct Status {
     pcm_buffer: BufferStatus,
     mp3_buffer: Mp3BufferStatus,
     listeners: ListenersStatus,
+    relay: Option<RelayStatus>,
     ingest: IngestStatus,
     ticks: TicksStatus,
     frames_on_air: u64,
@@ -184,6 +198,7 @@ impl StatusSources {
             pcm_buffer: BufferStatus::of(self.router.get_stats(InputId::Station)),
             mp3_buffer: self.mp3_buffer(),
             listeners: self.listeners(),
+            relay: self.relay(),
             ingest: self.ingest(),
             ticks: self.ticks(),
             frames_on_air: self.listeners.frames_on_air.get(),
@@ -195,6 +210,16 @@ impl StatusSources {
     /// The encoder's state.
     pub fn encoder_state(&self) -> EncoderState {
         EncoderState::from_u8(self.encoder.state.load(Relaxed))
+    }
+
+    fn relay(&self) -> Option<RelayStatus> {
+        self.relay.as_ref().map(|(target, stats)| RelayStatus {
+            url: target.to_string(),
+            connected: stats.connected.get() == 1,
+            connections: stats.connections.get(),
+            sent_bytes: stats.sent_bytes.get(),
+            error: stats.error(),
+        })
     }
 
     fn encoder(&self) -> EncoderStatus {

@@ -1,11 +1,11 @@
 //! The control plane without its sockets: routes, status, who may change what.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver};
 
 use super::*;
 use crate::{
     input::live::{LiveState, convert::SampleFormat},
-    limits::{INPUT_PCM, MP3},
+    limits::{INPUT_PCM, MP3, TITLES_WAITING_MAX},
     meter::{Alarm, judge::AlarmName},
     pump::presence::Standing,
     ring::FrameRingBuffer,
@@ -14,6 +14,11 @@ use crate::{
 };
 
 fn plane(loopback_may_change: bool) -> ControlPlane {
+    announcing(loopback_may_change).0
+}
+
+/// And what it announces.
+fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement>) {
     let sources = StatusSources {
         pump: Arc::default(),
         encoder: Arc::default(),
@@ -24,16 +29,21 @@ fn plane(loopback_may_change: bool) -> ControlPlane {
         live: Arc::default(),
         live_device: None,
         meter: Default::default(),
+        relay: None,
         box_report: None,
         started_ns: crate::sys::time::now_ns(),
     };
-    ControlPlane {
+    let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
+    let plane = ControlPlane {
         health: Monitor::new("/nowhere".into(), sources.clone(), 384).board(),
         sources,
         hosts: HostRules::new("radio", &[]),
         loopback_may_change,
         playing: Mutex::default(),
-    }
+        titles,
+        frame_samples: 1024,
+    };
+    (plane, announced)
 }
 
 fn get(path: &str) -> Asked<'_> {
@@ -238,4 +248,39 @@ fn k4_a_foreign_host_name_is_refused_but_on_the_control_socket() {
     for (from, host, status) in table {
         assert_eq!(plane(true).answer(asked(from, host)).status, status, "{from:?} {host:?}");
     }
+}
+
+/// Titles travel with the sound: each is announced for its frame in the station's queue.
+#[test]
+fn h6_k3_a_title_is_announced_for_the_frame_that_it_begins_with() {
+    let (plane, announced) = announcing(true);
+    let router = plane.sources.router.clone();
+    let says = |event: &str| {
+        let asked = Asked {
+            method: "POST",
+            from: Origin::ControlSocket,
+            body: event.as_bytes(),
+            ..get("/tower/events/ingest")
+        };
+        plane.answer(asked).status
+    };
+    let silence = crate::frame::PumpFrame::SILENCE;
+    for _ in 0..10 {
+        router.push_frame(InputId::Station, &silence);
+    }
+    router.open(InputId::Station);
+    let both = r#""metadata":{"artist":"A","title":"B"}"#;
+    assert_eq!(says(&format!(r#"{{"event_type":"song_playing","at_frame":9,{both}}}"#)), 204);
+    assert_eq!(says(&format!(r#"{{"event_type":"song_playing",{both}}}"#)), 204);
+    assert_eq!(says(r#"{"event_type":"segment_playing","metadata":{"title":"B"}}"#), 204);
+    assert_eq!(says(r#"{"event_type":"segment_playing","metadata":{}}"#), 204);
+    assert_eq!(says(r#"{"event_type":"station_shutdown"}"#), 204);
+    let said: Vec<_> = announced.try_iter().map(|said| (said.from, said.text)).collect();
+    // Nine frames of 1024 samples are eight of 1152, behind the ten of the stream before.
+    let expected = [(Some(18), Some("A - B")), (None, Some("A - B")), (None, Some("B")), (None, None)];
+    assert_eq!(said, expected.map(|(from, text)| (from, text.map(str::to_owned))));
+    for _ in 0..TITLES_WAITING_MAX {
+        assert_eq!(says(r#"{"event_type":"segment_playing","metadata":{"title":"flood"}}"#), 204);
+    }
+    assert_eq!(says(r#"{"event_type":"segment_playing","metadata":{"title":"one more"}}"#), 503);
 }

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use super::admission::Bounds;
 use crate::{
-    config::{HttpConfig, Slow, TowerConfig},
+    config::{HttpConfig, Slow, StreamConfig, TowerConfig},
     limits::{DESCRIPTORS_KEPT, HEADLESS_MAX, LISTEN_BACKLOG},
     sys::socket::handed_over as handed_over_sockets,
     unix_socket::{self, BindError, BoundSocket},
@@ -96,13 +96,13 @@ impl Door {
     /// # Errors
     /// When the port, the address or the socket cannot be had.
     pub fn bind(config: &TowerConfig) -> Result<Self, DoorError> {
-        let tcp = listeners(&config.http, handed_over(config.http.slow))?;
+        let tcp = listeners(&config.http, config.stream.slow, handed_over(config.stream.slow))?;
         let local =
             tcp[0].local_addr().map_err(|source| DoorError::Refused { doing: "ask for the local address", source })?;
         Ok(Self {
             tcp,
             control: unix_socket::bind(&config.control.socket, CONTROL_SOCKET_MODE)?,
-            bounds: bounds(&config.http, descriptors_free()),
+            bounds: bounds(&config.stream, descriptors_free()),
             local,
         })
     }
@@ -133,21 +133,21 @@ fn handed_over(slow: Slow) -> Vec<TcpListener> {
 }
 
 /// The tower's own port, bound here unless it was handed over, and then the other ones.
-fn listeners(http: &HttpConfig, mut handed_over: Vec<TcpListener>) -> Result<Vec<TcpListener>, DoorError> {
+fn listeners(http: &HttpConfig, slow: Slow, mut handed_over: Vec<TcpListener>) -> Result<Vec<TcpListener>, DoorError> {
     let is_own = |socket: &TcpListener| socket.local_addr().is_ok_and(|address| address.port() == http.port);
     match handed_over.iter().position(is_own) {
         Some(own) => handed_over.swap(0, own),
-        None => handed_over.insert(0, bind_tcp(http)?),
+        None => handed_over.insert(0, bind_tcp(http, slow)?),
     }
     Ok(handed_over)
 }
 
-fn bind_tcp(http: &HttpConfig) -> Result<TcpListener, DoorError> {
+fn bind_tcp(http: &HttpConfig, slow: Slow) -> Result<TcpListener, DoorError> {
     let address = resolve(http)?;
-    match listen_on(address, http.slow) {
+    match listen_on(address, slow) {
         // A kernel without IPv6: every address is every IPv4 address.
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) => {
-            listen_on((Ipv4Addr::UNSPECIFIED, http.port).into(), http.slow)
+            listen_on((Ipv4Addr::UNSPECIFIED, http.port).into(), slow)
         }
         other => other,
     }
@@ -216,20 +216,20 @@ fn descriptors_free() -> usize {
 }
 
 /// The bounds that so many descriptors carry.
-fn bounds(http: &HttpConfig, free: usize) -> Bounds {
+fn bounds(stream: &StreamConfig, free: usize) -> Bounds {
     let connections = free.saturating_sub(DESCRIPTORS_KEPT).max(HEADLESS_MIN);
     let carried = connections.saturating_sub(HEADLESS_MIN).max(1);
-    let listeners = http.max_clients.min(carried);
-    if listeners < http.max_clients {
+    let listeners = stream.max_clients.min(carried);
+    if listeners < stream.max_clients {
         log::warn!(
-            "http.max_clients is lowered from {} to {listeners}: the limit of open files leaves {free}, \
+            "stream.max_clients is lowered from {} to {listeners}: the limit of open files leaves {free}, \
              and {DESCRIPTORS_KEPT} of them are kept for other uses; raise LimitNOFILE or ulimit -n",
-            http.max_clients
+            stream.max_clients
         );
     }
     Bounds {
         listeners,
-        per_address: http.max_clients_per_address,
+        per_address: stream.max_clients_per_address,
         connections: connections.min(listeners + HEADLESS_MAX + DESCRIPTORS_KEPT),
     }
 }
@@ -239,8 +239,7 @@ mod tests {
     use super::*;
 
     fn http(host: &str, port: u16) -> HttpConfig {
-        let config = TowerConfig::with_runtime_dir(std::path::Path::new("/nowhere"));
-        HttpConfig { host: host.into(), port, ..config.http }
+        HttpConfig { host: host.into(), port }
     }
 
     #[test]
@@ -250,31 +249,32 @@ mod tests {
             (1000, 1000 - DESCRIPTORS_KEPT - HEADLESS_MIN, 1000 - DESCRIPTORS_KEPT),
             (100, 1, HEADLESS_MIN),
         ];
+        let config = TowerConfig::with_runtime_dir(std::path::Path::new("/nowhere"));
         for (free, listeners, connections) in table {
-            let bounds = bounds(&http("::", 8000), free);
+            let bounds = bounds(&config.stream, free);
             assert_eq!((bounds.listeners, bounds.connections), (listeners, connections), "{free}");
         }
     }
 
     #[test]
     fn h9_every_address_takes_both_families() {
-        let listener = bind_tcp(&http("::", 0)).expect("bound");
+        let listener = bind_tcp(&http("::", 0), Slow::Drop).expect("bound");
         let port = listener.local_addr().expect("address").port();
         std::net::TcpStream::connect(("127.0.0.1", port)).expect("IPv4");
         if listener.local_addr().expect("address").is_ipv6() {
             std::net::TcpStream::connect(("::1", port)).expect("IPv6");
         }
-        bind_tcp(&http("127.0.0.1", 0)).expect("IPv4 only");
+        bind_tcp(&http("127.0.0.1", 0), Slow::Drop).expect("IPv4 only");
     }
 
     #[test]
     fn h9_a_port_in_use_and_a_foreign_address_are_told_apart() {
-        let taken = bind_tcp(&http("127.0.0.1", 0)).expect("bound");
+        let taken = bind_tcp(&http("127.0.0.1", 0), Slow::Drop).expect("bound");
         let port = taken.local_addr().expect("address").port();
-        let error = bind_tcp(&http("127.0.0.1", port)).expect_err("in use").to_string();
+        let error = bind_tcp(&http("127.0.0.1", port), Slow::Drop).expect_err("in use").to_string();
         assert!(error.contains(&format!("port {port}")) && error.contains("TOWER_PORT"), "{error}");
         for host in ["192.0.2.1", "no such name"] {
-            let error = bind_tcp(&http(host, 0)).expect_err("foreign").to_string();
+            let error = bind_tcp(&http(host, 0), Slow::Drop).expect_err("foreign").to_string();
             assert!(error.contains(host), "{error}");
         }
     }

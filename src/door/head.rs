@@ -29,6 +29,8 @@ pub struct Request {
     pub content_length: usize,
     /// It went through a proxy: `Forwarded`, `X-Forwarded-…`, `X-Real-IP` or `Via`.
     pub forwarded: bool,
+    /// `Icy-MetaData: 1`: titles are wanted between the audio bytes.
+    pub wants_titles: bool,
     /// It waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
 }
@@ -170,6 +172,7 @@ fn take_header(
         "transfer-encoding" => {
             return Err(BadHead { status: 411, why: "Transfer-Encoding is not taken; send a Content-Length" });
         }
+        "icy-metadata" => request.wants_titles = value.trim_ascii() == b"1",
         "expect" => request.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
         "forwarded" | "via" | "x-real-ip" => request.forwarded = true,
         _ => request.forwarded |= name.starts_with("x-forwarded"),

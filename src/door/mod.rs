@@ -4,7 +4,7 @@
 //! parses what comes, serves the stream, and relays what concerns the control plane.
 //! It must never wait for anyone, and no one who comes may make the tick wait.
 //!
-//! `head`, `routes`, `admission`, `reply` and `playlist` are pure; `serve` is the loop.
+//! `head`, `routes`, `wishes`, `admission`, `reply` and `playlist` are pure; `serve` is the loop.
 
 mod accept;
 pub mod admission;
@@ -16,10 +16,11 @@ pub mod reply;
 pub mod routes;
 mod serve;
 mod visitor;
+pub mod wishes;
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, mpsc::Receiver},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -32,8 +33,13 @@ use self::{
     serve::{Doorkeeper, Inside},
 };
 use crate::{
-    broadcast::Broadcaster, config::TowerConfig, encoder::OnAirOutlet, pump::clock::OnAirClock,
-    router::AudioInputRouter, stats::ListenerStats, sys::thread,
+    broadcast::{Broadcaster, TitleSources, title_desk::Announcement},
+    config::TowerConfig,
+    encoder::OnAirOutlet,
+    pump::clock::OnAirClock,
+    router::AudioInputRouter,
+    stats::{ListenerStats, PumpStats},
+    sys::thread,
 };
 
 /// Ahead of ordinary programs, behind everything that is real-time.
@@ -43,14 +49,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the door needs of the tower.
 pub struct DoorDeps<'a> {
-    /// All of it; the door reads `http`, `control`, the name and the bitrate.
+    /// All of it; the door reads `http`, `stream`, `control` and the bitrate.
     pub config: &'a TowerConfig,
     /// Ticks, and what is due on air.
     pub clock: Arc<OnAirClock>,
     /// The frames that go on air.
     pub outlet: OnAirOutlet,
-    /// For `/tower/buffer`.
+    /// For `/tower/buffer`, and for when a title is heard.
     pub router: Arc<AudioInputRouter>,
+    /// What each tick had on air.
+    pub pump: Arc<PumpStats>,
+    /// Titles, from the control plane.
+    pub announced: Receiver<Announcement>,
     /// Written here.
     pub listeners: Arc<ListenerStats>,
 }
@@ -78,7 +88,9 @@ impl Door {
     pub fn start(self, deps: DoorDeps<'_>) -> Result<DoorHandle, DoorError> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let stop = Arc::new(EventFd::from_value_and_flags(0, flags).map_err(refused("make an eventfd"))?);
-        let broadcaster = Broadcaster::new(&deps.config.http, deps.clock.clone(), deps.outlet, deps.listeners.clone());
+        let titles = TitleSources { announced: deps.announced, router: deps.router.clone(), pump: deps.pump };
+        let (config, clock) = (&deps.config.stream, deps.clock.clone());
+        let broadcaster = Broadcaster::new(config, clock, deps.outlet, titles, deps.listeners.clone());
         let inside =
             Inside { clock: deps.clock, broadcaster, router: deps.router, stats: deps.listeners, stop: stop.clone() };
         let local = self.local_addr();

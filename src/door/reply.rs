@@ -1,5 +1,7 @@
 //! What the door itself says: the head of the stream, and short replies.
 
+use crate::config::StreamConfig;
+
 /// A short reply: everything the door answers but the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -85,11 +87,16 @@ fn reason(status: u16) -> &'static str {
 
 /// The head before the audio. No length and no chunks: old radios know neither, and
 /// the stream has no end. Range requests get it too, since there is nothing to seek in.
-pub fn stream_head(minor: u8, station_name: &str, bitrate_kbps: u32) -> Vec<u8> {
-    let name: String = station_name.chars().filter(|c| !c.is_control()).collect();
+/// With `metaint`, titles come between the audio bytes, so far apart.
+pub fn stream_head(minor: u8, stream: &StreamConfig, bitrate_kbps: u32, metaint: Option<u32>) -> Vec<u8> {
+    let line = |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect() };
     let mut head = status_line(minor, 200);
     head.push_str("Content-Type: audio/mpeg\r\n");
-    head.push_str(&format!("icy-name: {name}\r\nicy-br: {bitrate_kbps}\r\nicy-pub: 0\r\n"));
+    head.push_str(&format!("icy-name: {}\r\nicy-genre: {}\r\n", line(&stream.name), line(&stream.genre)));
+    head.push_str(&format!("icy-br: {bitrate_kbps}\r\nicy-pub: 0\r\n"));
+    if let Some(metaint) = metaint {
+        head.push_str(&format!("icy-metaint: {metaint}\r\n"));
+    }
     head.push_str(&format!(
         "ice-audio-info: channels=2;samplerate={};bitrate={bitrate_kbps}\r\n",
         crate::frame::SAMPLE_RATE_HZ
@@ -123,11 +130,14 @@ mod tests {
 
     #[test]
     fn h7_the_stream_head_has_no_length_and_no_chunks() {
-        for minor in [0, 1] {
-            let head = String::from_utf8(stream_head(minor, "Schule\r\nX: y", 128)).expect("text");
+        let config = crate::config::TowerConfig::with_runtime_dir(std::path::Path::new("/nowhere"));
+        let stream = StreamConfig { name: "Schule\r\nX: y".into(), ..config.stream };
+        for (minor, metaint) in [(0, None), (1, None), (0, Some(16_000)), (1, Some(16_000))] {
+            let head = String::from_utf8(stream_head(minor, &stream, 128, metaint)).expect("text");
             assert!(head.starts_with(&format!("HTTP/1.{minor} 200 OK\r\n")) && head.ends_with("\r\n\r\n"));
             assert!(head.contains("Connection: close\r\n") && head.contains("icy-br: 128\r\n"));
             assert!(head.contains("icy-name: SchuleX: y\r\n"), "no header can be smuggled in: {head}");
+            assert_eq!(head.contains("\r\nicy-metaint: 16000\r\n"), metaint.is_some());
             assert!(!head.to_lowercase().contains("content-length") && !head.contains("chunked"));
         }
     }

@@ -22,7 +22,7 @@ pub enum Route {
 }
 
 /// Where the stream is found; with any query.
-const STREAM_PATHS: [&str; 5] = ["/stream", "/stream.mp3", "/listen", "/;", "/;stream.mp3"];
+const STREAM_PATHS: [&str; 6] = ["/stream", "/stream.mp3", "/listen", "/live", "/;", "/;stream.mp3"];
 const READING: [&str; 2] = ["GET", "HEAD"];
 
 /// Finds the route of a request.

@@ -32,10 +32,11 @@ use super::{
     reply::{Reply, stream_head, stream_options},
     routes::{Route, route},
     visitor::{Doing, Need, ReplyTo, Visitor},
+    wishes::Wishes,
 };
 use crate::{
     broadcast::{Broadcaster, connections::Arrival, slab::KEY_BITS, slab::Slab},
-    config::TowerConfig,
+    config::{StreamConfig, TowerConfig},
     limits::{DRIP_DEADLINE_MS, HEAD_BYTES_MAX, HEAD_DEADLINE_MS, LINGER_MS, WEB_REPLY_DEADLINE_MS},
     pump::clock::OnAirClock,
     router::{AudioInputRouter, InputId},
@@ -81,9 +82,8 @@ pub(super) struct Doorkeeper {
     router: Arc<AudioInputRouter>,
     stats: Arc<ListenerStats>,
     web: UnixAddr,
-    station_name: String,
-    /// Response heads of the stream for HTTP/1.0 and HTTP/1.1.
-    stream_heads: [Vec<u8>; 2],
+    stream: StreamConfig,
+    bitrate_kbps: u32,
     swept_ns: u64,
     scratch: Vec<u8>,
 }
@@ -113,7 +113,6 @@ impl Doorkeeper {
             .and_then(|()| (0..).zip(&door.tcp).try_for_each(|(key, tcp)| add(tcp, Kind::Tcp, key)))
             .and_then(|()| add(&control, Kind::ControlSocket, 0))
             .map_err(refused("watch the listening sockets"))?;
-        let head = |minor| stream_head(minor, &config.station_name, config.encoder.bitrate_kbps);
         let now_ns = now_ns();
         Ok(Self {
             epoll,
@@ -127,8 +126,8 @@ impl Doorkeeper {
             router: inside.router,
             stats: inside.stats,
             web,
-            station_name: config.station_name.clone(),
-            stream_heads: [head(0), head(1)],
+            stream: config.stream.clone(),
+            bitrate_kbps: config.encoder.bitrate_kbps,
             swept_ns: now_ns,
             scratch: vec![0; 2 * HEAD_BYTES_MAX],
         })
@@ -274,15 +273,15 @@ impl Doorkeeper {
     fn answer(&mut self, key: u64, request: Box<Request>, rest: Vec<u8>) {
         let to = ReplyTo::of(&request);
         let reply = match route(&request) {
-            Route::Listen => return self.listen(key, to),
+            Route::Listen => return self.listen(key, to, Wishes::of(&request, self.stream.burst_ms)),
             Route::Relay => return self.take_body(key, request, rest),
             Route::StreamHead => {
-                let head = self.stream_heads[usize::from(to.minor.min(1))].clone();
-                return self.reply_bytes(key, head);
+                let wishes = Wishes::of(&request, self.stream.burst_ms);
+                return self.reply_bytes(key, self.stream_head(to, wishes));
             }
             Route::StreamOptions => stream_options(),
             Route::Playlist(playlist) => {
-                playlist.reply(request.host.as_deref(), self.local_address(key), &self.station_name)
+                playlist.reply(request.host.as_deref(), self.local_address(key), &self.stream.name)
             }
             Route::Buffer => self.buffer(),
             Route::Refuse(reply) => {
@@ -293,7 +292,11 @@ impl Doorkeeper {
         self.reply(key, &reply, to);
     }
 
-    fn listen(&mut self, key: u64, to: ReplyTo) {
+    fn stream_head(&self, to: ReplyTo, wishes: Wishes) -> Vec<u8> {
+        stream_head(to.minor, &self.stream, self.bitrate_kbps, wishes.metaint)
+    }
+
+    fn listen(&mut self, key: u64, to: ReplyTo, wishes: Wishes) {
         let Some(visitor) = self.visitors.get_mut(key) else {
             return;
         };
@@ -313,7 +316,9 @@ impl Doorkeeper {
         }
         self.broadcaster.join(Arrival {
             socket: visitor.socket,
-            response_head: self.stream_heads[usize::from(to.minor.min(1))].clone(),
+            response_head: self.stream_head(to, wishes),
+            burst_ms: wishes.burst_ms,
+            metaint: wishes.metaint,
             local: visitor.ticket.peer == Peer::ControlSocket,
             note: visitor.ticket,
         });

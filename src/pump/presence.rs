@@ -16,6 +16,7 @@ use super::level::{LevelMeter, SilenceRule, SilenceWatch};
 use crate::{
     frame::PumpFrame,
     limits::{MISSES_MAX, PREROLL_WAIT_MS},
+    published::published,
 };
 
 /// Why an input is absent.
@@ -39,29 +40,15 @@ enum Flow {
     Flowing { misses: u32 },
 }
 
-/// How an input stands, for the status page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Standing {
-    /// It gives nothing, or has only begun to.
-    Absent = 0,
-    /// It flows and is silent by its rule.
-    Silent = 1,
-    /// It may be on air.
-    Present = 2,
-}
-
-impl Standing {
-    const ALL: [Self; 3] = [Self::Absent, Self::Silent, Self::Present];
-
-    /// As it is written in status and logs.
-    pub fn name(self) -> &'static str {
-        ["absent", "silent", "present"][self as usize]
-    }
-
-    /// Back from the number in `PumpStats::live`.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Absent)
+published! {
+    /// How an input stands, for the status page.
+    pub enum Standing, name, else Absent {
+        /// It gives nothing, or has only begun to.
+        Absent = "absent",
+        /// It flows and is silent by its rule.
+        Silent = "silent",
+        /// It may be on air.
+        Present = "present",
     }
 }
 

@@ -13,85 +13,57 @@
 //! time go in, the next state and its reason come out; no clock is read.
 
 use super::presence::Left;
-use crate::router::InputId;
+use crate::{published::published, router::InputId};
 
-/// PROGRAM, GRACE or FALLBACK.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Mode {
-    /// An input is on air.
-    Program = 0,
-    /// No input; silence, for the grace time.
-    Grace = 1,
-    /// No input; file, tone or silence.
-    Fallback = 2,
-}
-
-/// What is heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Source {
-    /// The sound card.
-    Live = 0,
-    /// The player.
-    Station = 1,
-    /// Silence: grace, an underrun, or no tone configured.
-    Silence = 2,
-    /// The fallback file.
-    File = 3,
-    /// The tone.
-    Tone = 4,
-}
-
-/// Why it is on air.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Reason {
-    /// Nothing has been on air before.
-    Start = 0,
-    /// The sound card is the first input that is present.
-    LivePresent = 1,
-    /// The station is the first input that is present.
-    StationPresent = 2,
-    /// A person chose the input that is on air.
-    Forced = 3,
-    /// A person chose an input that is absent (Q7).
-    ForcedAbsent = 4,
-    /// The input on air was closed.
-    SenderGone = 5,
-    /// The input on air is open and gave nothing for 4 ticks.
-    SenderStalled = 6,
-    /// The input on air was silent for as long as its rule allows (Q5).
-    InputSilent = 7,
-    /// The grace time has passed without an input.
-    GraceOver = 8,
-}
-
-impl Mode {
-    const ALL: [Self; 3] = [Self::Program, Self::Grace, Self::Fallback];
-
-    /// As it is written in status and logs.
-    pub fn name(self) -> &'static str {
-        ["PROGRAM", "GRACE", "FALLBACK"][self as usize]
-    }
-
-    /// Back from the number in `PumpStats::mode`.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Fallback)
+published! {
+    /// PROGRAM, GRACE or FALLBACK.
+    pub enum Mode, name, else Fallback {
+        /// An input is on air.
+        Program = "PROGRAM",
+        /// No input; silence, for the grace time.
+        Grace = "GRACE",
+        /// No input; file, tone or silence.
+        Fallback = "FALLBACK",
     }
 }
 
-impl Source {
-    const ALL: [Self; 5] = [Self::Live, Self::Station, Self::Silence, Self::File, Self::Tone];
-
-    /// As it is written in status and logs.
-    pub fn name(self) -> &'static str {
-        ["live", "station", "silence", "file", "tone"][self as usize]
+published! {
+    /// What is heard.
+    pub enum Source, name, else Silence {
+        /// The sound card.
+        Live = "live",
+        /// The player.
+        Station = "station",
+        /// Silence: grace, an underrun, or no tone configured.
+        Silence = "silence",
+        /// The fallback file.
+        File = "file",
+        /// The tone.
+        Tone = "tone",
     }
+}
 
-    /// Back from the number in `PumpStats::on_air`.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Silence)
+published! {
+    /// Why it is on air.
+    pub enum Reason, text, else Start {
+        /// Nothing has been on air before.
+        Start = "no input since the start",
+        /// The sound card is the first input that is present.
+        LivePresent = "the sound card sends",
+        /// The station is the first input that is present.
+        StationPresent = "the station sends",
+        /// A person chose the input that is on air.
+        Forced = "chosen by hand",
+        /// A person chose an input that is absent (Q7).
+        ForcedAbsent = "the input chosen by hand sends nothing",
+        /// The input on air was closed.
+        SenderGone = "the sender, or the card, has gone",
+        /// The input on air is open and gave nothing for 4 ticks.
+        SenderStalled = "the sender, or the card, is there and sends nothing",
+        /// The input on air was silent for as long as its rule allows (Q5).
+        InputSilent = "the input has been silent for too long",
+        /// The grace time has passed without an input.
+        GraceOver = "no input within the grace time",
     }
 }
 
@@ -101,40 +73,6 @@ impl From<InputId> for Source {
             InputId::Live => Self::Live,
             InputId::Station => Self::Station,
         }
-    }
-}
-
-impl Reason {
-    const ALL: [Self; 9] = [
-        Self::Start,
-        Self::LivePresent,
-        Self::StationPresent,
-        Self::Forced,
-        Self::ForcedAbsent,
-        Self::SenderGone,
-        Self::SenderStalled,
-        Self::InputSilent,
-        Self::GraceOver,
-    ];
-
-    /// A short sentence for a person.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Start => "no input since the start",
-            Self::LivePresent => "the sound card sends",
-            Self::StationPresent => "the station sends",
-            Self::Forced => "chosen by hand",
-            Self::ForcedAbsent => "the input chosen by hand sends nothing",
-            Self::SenderGone => "the sender, or the card, has gone",
-            Self::SenderStalled => "the sender, or the card, is there and sends nothing",
-            Self::InputSilent => "the input has been silent for too long",
-            Self::GraceOver => "no input within the grace time",
-        }
-    }
-
-    /// Back from the number in `PumpStats::reason`.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Start)
     }
 }
 

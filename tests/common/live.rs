@@ -18,7 +18,7 @@ use super::{
     sound::Heard,
 };
 
-pub const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// The card is its live input, which is on air whatever its level; below it is silence. What the
 /// encoder leaves out of a tone is as little as it can be.

@@ -4,6 +4,8 @@
 
 pub mod card;
 pub mod command;
+pub mod icecast;
+pub mod icy;
 pub mod joins;
 pub mod listener;
 pub mod live;
@@ -85,6 +87,10 @@ impl Setup {
             .env("TOWER_LOG_FILE", dir.join("tower.log"))
             .env("TOWER_HOST", "127.0.0.1")
             .env("TOWER_PORT", "0")
+            // A stream that begins now, so that what is heard is as old as it seems.
+            .env("TOWER_BURST_SEC", "0")
+            // Only tests about slow starts are about slow starts: a busy machine is none.
+            .env("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", "20000")
             .envs(self.env.iter().cloned())
             .args(["--set", "log.syslog=false"])
             .args(self.sets.iter().flat_map(|set| ["--set", set]))

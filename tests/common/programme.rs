@@ -37,7 +37,7 @@ pub struct Heard {
 /// Sends the programme for `length` and records it; meanwhile `disturb` may do what it likes.
 pub fn play(setup: &Setup, length: Duration, disturb: impl FnOnce(&Tower)) -> Heard {
     let tower = setup.start();
-    tower.wait_until("the encoder runs and is on air", Duration::from_secs(15), |status| {
+    tower.wait_until("the encoder runs and is on air", Duration::from_secs(60), |status| {
         status["encoder"]["state"] == "RUNNING" && status["ticks"]["count"].as_u64() > Some(150)
     });
     let recorder = Recorder::start(tower.port);

@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -14,6 +14,29 @@ use super::{
     command::{bare, said},
     temp_dir,
 };
+
+/// Calls that change something on a disk, in the words of all processors.
+const CALLS: [&str; 12] = [
+    "write",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "chmod",
+    "fchmodat",
+];
+
+/// Lets `one` be cut before each of the calls that it makes; `one` says whether it was.
+pub fn at_every_cut(mut one: impl FnMut(&str, u32) -> bool) {
+    for call in CALLS {
+        (1..).take_while(|at| one(call, *at)).for_each(drop);
+    }
+}
 
 /// Its folder goes when it is dropped.
 pub struct TheBox {
@@ -89,8 +112,17 @@ impl TheBox {
         command
     }
 
-    pub fn spawn(&self, words: &[&str]) -> Child {
-        self.command(words).spawn().expect("tower starts")
+    /// Runs it, and kills it as it is about to make its `at`th call of this kind; false: it had ended before.
+    pub fn cut(&self, words: &[&str], call: &str, at: u32) -> bool {
+        let whole = self.command(words);
+        let mut strace = Command::new("strace");
+        strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace=?{call}"), "-e"]);
+        strace.arg(format!("inject=?{call}:signal=SIGKILL:when={at}")).arg(whole.get_program()).args(whole.get_args());
+        strace.env("RETROWAVES_VENDOR_DIR", vendor_dir());
+        let output = strace.output().expect("strace (scripts/setup.sh test)");
+        let killed = output.status.signal() == Some(9);
+        assert!(killed || output.status.success(), "{words:?}: {:?}", said(&output));
+        killed
     }
 
     /// Exit code, stdout, stderr.

@@ -22,7 +22,7 @@ use retrowaves::{
     door::{Door, DoorDeps, DoorHandle},
     encoder::{EncoderState, OnAirOutlet},
     frame::{MP3_FRAME_BYTES_MAX, TICK_NS},
-    limits::MP3,
+    limits::{MP3, TITLES_WAITING_MAX},
     pump::clock::OnAirClock,
     ring::FrameRingBuffer,
     router::AudioInputRouter,
@@ -88,6 +88,8 @@ impl Rig {
         let dir = std::env::temp_dir().join(name);
         let mut config = TowerConfig::with_runtime_dir(&dir);
         config.http.port = 0;
+        // What is sent at once is the subject of few tests.
+        config.stream.burst_ms = 0;
         configure(&mut config);
         let clock = Arc::new(OnAirClock::new(0).expect("clock"));
         let mp3 = Arc::new(FrameRingBuffer::new(MP3.frames_max, MP3_FRAME_BYTES_MAX, MP3.when_full));
@@ -106,17 +108,21 @@ impl Rig {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            relay: None,
             box_report: None,
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");
-        let control = control::start(ControlDeps { config: &config, sources, frame_bytes: FRAME_BYTES });
+        let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
+        let control = control::start(ControlDeps { config: &config, sources, titles, frame_bytes: FRAME_BYTES });
         let deps = DoorDeps {
             config: &config,
             clock: clock.clone(),
             outlet,
             router: router.clone(),
             listeners: listeners.clone(),
+            pump: pump.clone(),
+            announced,
         };
         let door = door.start(deps).expect("open");
         let stop = Arc::new(AtomicBool::new(false));

@@ -364,7 +364,7 @@ mod tests {
             ("meter --seconds soon", "1 to 86400"),
             ("box", "tower box --help"),
             ("box slot get-state", "get-state A|B"),
-            ("box confirm --healthy-sec 0", "1 to 3600"),
+            ("box confirm --healthy-sec soon", "0 to 3600"),
             ("box apply --force", "--force"),
             ("update", "one FILE or URL"),
             ("update a b", "one FILE or URL"),

@@ -101,8 +101,8 @@ into place and reports. `confirm` makes a slot that is on trial good when the bo
 after ten minutes without that it restarts into the old one. `slot` is RAUC's bootloader backend.
 
       --url URL              of the tower (default: the configured port of this machine)
-      --healthy-sec N        healthy for so long, 1 to 3600 (default: 60)
-      --at-most-sec N        within this time, 1 to 3600 (default: 600)
+      --healthy-sec N        healthy for so long, 0 to 3600 (default: 60)
+      --at-most-sec N        within this time, 0 to 3600 (default: 600)
       --card DIR             the card's first partition (default: /boot/owner)
       --data DIR             the data partition (default: /data)
       --run DIR              what lives until the next start (default: /run/retrowaves-box)

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use super::{
     super::{
         ChannelPick, ControlConfig, EncoderConfig, FallbackConfig, HttpConfig, IngestConfig, InputConfig, LiveConfig,
-        LiveLatency, Schema, Slow, TOWER, TowerConfig, error::ConfigError, layers::Layers, places::Places,
+        LiveLatency, Schema, Slow, StreamConfig, TOWER, TowerConfig, error::ConfigError, layers::Layers,
+        places::Places,
     },
     Conflicts, Settings, log_config,
 };
 use crate::{
-    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, router::InputId, sound::linear_from_db,
+    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, relay::target::Target, router::InputId,
+    sound::linear_from_db,
 };
 
 impl Settings for TowerConfig {
@@ -45,15 +47,18 @@ impl Settings for TowerConfig {
 fn build(layers: &Layers, places: &Places) -> TowerConfig {
     let control_socket = places.resolve(layers.text("control.socket"));
     TowerConfig {
-        http: HttpConfig {
-            host: layers.text("http.host").to_owned(),
-            port: layers.integer("http.port"),
-            max_clients: layers.integer("http.max_clients"),
-            max_clients_per_address: layers.integer("http.max_clients_per_address"),
-            client_timeout_ms: layers.integer("http.client_timeout_ms"),
-            backlog_sec: layers.integer("http.backlog_sec"),
-            slow: if layers.text("http.slow") == "skip" { Slow::Skip } else { Slow::Drop },
+        http: HttpConfig { host: layers.text("http.host").to_owned(), port: layers.integer("http.port") },
+        stream: StreamConfig {
+            name: layers.text("stream.name").to_owned(),
+            genre: layers.text("stream.genre").to_owned(),
+            burst_ms: layers.integer("stream.burst_sec"),
+            max_clients: layers.integer("stream.max_clients"),
+            max_clients_per_address: layers.integer("stream.max_clients_per_address"),
+            client_timeout_ms: layers.integer("stream.client_timeout_ms"),
+            backlog_sec: layers.integer("stream.backlog_sec"),
+            slow: if layers.text("stream.slow") == "skip" { Slow::Skip } else { Slow::Drop },
         },
+        relay: Target::parse(layers.text("relay.url")),
         ingest: IngestConfig {
             socket: places.resolve(layers.text("ingest.socket")),
             frame_samples: layers.integer("ingest.frame_samples"),
@@ -79,7 +84,6 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
         encoder: encoder(layers),
         log: log_config(layers, places),
         shutdown_timeout_sec: layers.integer("service.shutdown_timeout_sec"),
-        station_name: layers.text("http.station_name").to_owned(),
         runtime_dir: places.runtime.clone(),
     }
 }

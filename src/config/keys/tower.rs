@@ -2,8 +2,8 @@
 
 use super::{
     super::kind::Kind::{
-        self, Address, Bitrate, Bool, Choice, Decimal, Device, File, Hosts, Inputs, IntegerOf, Millis, Place, Seconds,
-        Text, ToneHz,
+        self, Address, Bitrate, Bool, Choice, Decimal, Device, File, Hosts, Inputs, IntegerOf, Millis, Mount, Place,
+        Seconds, Text, ToneHz,
     },
     Key, LEVEL, Schema, integer, key,
 };
@@ -32,12 +32,15 @@ const SLOW: Kind = Choice(&["drop", "skip"]);
 const KEYS: &[Key] = &[
     key("http.host", "TOWER_HOST", Address, "\"::\"", "Address to listen on; \"::\" is every address of this machine, IPv4 too"),
     key("http.port", "TOWER_PORT", integer(0, 65_535), "8000", "TCP port of the stream and the control plane; 0: any free port, told in the log"),
-    key("http.max_clients", "TOWER_MAX_CLIENTS", integer(1, 100_000), "10000", "Listeners in all; one more gets 503"),
-    key("http.max_clients_per_address", "TOWER_MAX_CLIENTS_PER_ADDRESS", integer(1, 100_000), "256", "Connections of one address; this machine's own are exempt"),
-    key("http.client_timeout_ms", "TOWER_CLIENT_TIMEOUT_MS", integer(10, 60_000), "250", "A listener beyond its backlog that acknowledges nothing for this long is slow"),
-    key("http.backlog_sec", "", integer(1, limits::BACKLOG_SEC_MAX as u64), "6", "Seconds of audio that the system may hold for one listener"),
-    key("http.slow", "", SLOW, "\"drop\"", "What happens to a slow listener: \"drop\" disconnects it, \"skip\" moves it to live"),
-    key("http.station_name", "", Text { bytes_max: 100 }, "\"Retrowaves\"", "The name that players show"),
+    key("stream.name", "", Text { bytes_max: 100 }, "\"Retrowaves\"", "The name that players show"),
+    key("stream.genre", "", Text { bytes_max: 100 }, "\"Various\"", "The kind of programme, as players show it"),
+    key("stream.burst_sec", "TOWER_BURST_SEC", Seconds { max: limits::BURST_SEC_MAX }, "2", "Seconds of what was just on air that a new listener gets at once; `?burst=` asks for another start"),
+    key("stream.max_clients", "TOWER_MAX_CLIENTS", integer(1, 100_000), "10000", "Listeners in all; one more gets 503"),
+    key("stream.max_clients_per_address", "TOWER_MAX_CLIENTS_PER_ADDRESS", integer(1, 100_000), "256", "Connections of one address; this machine's own are exempt"),
+    key("stream.client_timeout_ms", "TOWER_CLIENT_TIMEOUT_MS", integer(10, 60_000), "250", "A listener beyond its backlog that acknowledges nothing for this long is slow"),
+    key("stream.backlog_sec", "", integer(1, limits::BACKLOG_SEC_MAX as u64), "6", "Seconds of audio that the system may hold for one listener"),
+    key("stream.slow", "TOWER_SLOW", SLOW, "\"drop\"", "What happens to a slow listener: \"drop\" disconnects it, \"skip\" moves it to live"),
+    key("relay.url", "TOWER_RELAY_URL", Mount, "\"\"", "Icecast server that gets the stream too, for more listeners than this machine can serve"),
     key("ingest.socket", "TOWER_SOCKET_PATH", Place, "\"{runtime}/pcm.sock\"", "Unix socket that takes PCM"),
     key("ingest.frame_samples", "", IntegerOf(&[1024, 1152]), "1024", "Samples per channel in a sender's frame: 1024 (station) or 1152 (pump)"),
     key("control.socket", "TOWER_CONTROL_SOCKET_PATH", Place, "\"{runtime}/control.sock\"", "Unix socket that takes HTTP and may change things; web.sock lies beside it"),

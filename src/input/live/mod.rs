@@ -16,33 +16,20 @@ use crate::{
     config::LiveLatency,
     frame::TICK_MS,
     limits::{LIVE_TARGET_LOW_MS, LIVE_TARGET_MS},
+    published::published,
 };
 
-/// Where the capture thread is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum LiveState {
-    /// No card is configured.
-    Off = 0,
-    /// There is no card, or it cannot be opened; it is tried again.
-    Waiting = 1,
-    /// It is open and has given nothing yet.
-    Starting = 2,
-    /// Its sound comes.
-    Running = 3,
-}
-
-impl LiveState {
-    const ALL: [Self; 4] = [Self::Off, Self::Waiting, Self::Starting, Self::Running];
-
-    /// As it is written in status and logs.
-    pub fn name(self) -> &'static str {
-        ["off", "waiting", "starting", "running"][self as usize]
-    }
-
-    /// Back from the number in `LiveStats::state`.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Off)
+published! {
+    /// Where the capture thread is.
+    pub enum LiveState, name, else Off {
+        /// No card is configured.
+        Off = "off",
+        /// There is no card, or it cannot be opened; it is tried again.
+        Waiting = "waiting",
+        /// It is open and has given nothing yet.
+        Starting = "starting",
+        /// Its sound comes.
+        Running = "running",
     }
 }
 

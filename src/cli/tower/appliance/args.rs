@@ -81,7 +81,7 @@ pub enum BoxArgsError {
     #[error("say one FILE or URL (see `tower update --help`)")]
     From,
     /// Out of range.
-    #[error("--{0} {1}: allowed is a whole number from 1 to 3600")]
+    #[error("--{0} {1}: allowed is a whole number from 0 to 3600")]
     Seconds(String, String),
     /// RAUC's words.
     #[error(
@@ -101,7 +101,7 @@ pub fn parse(parser: &mut Parser) -> Result<Option<BoxArgs>, BoxArgsError> {
             "url" => url = Some(parser.value()?.string()?),
             "healthy-sec" | "at-most-sec" => {
                 let text = parser.value()?.string()?;
-                let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+                let seconds = text.parse().ok().filter(|seconds| (0..=3600).contains(seconds));
                 let ms = seconds.map(|seconds: u64| seconds * 1000);
                 let ms = ms.ok_or_else(|| BoxArgsError::Seconds(name.to_owned(), text))?;
                 *(if name == "healthy-sec" { &mut healthy_ms } else { &mut at_most_ms }) = ms;

@@ -1,4 +1,4 @@
-//! The peer: an Icecast of its own, in a folder of its own, with its ordinary limits
+//! An Icecast, as a peer to compare with and as the relay's server: one of its own, in a folder of its own, with its ordinary limits
 //! but for the number of clients.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use nix::unistd::Pid;
 
-use crate::common::temp_dir;
+use super::temp_dir;
 
 /// A running Icecast.
 pub struct Icecast {
@@ -30,10 +30,15 @@ impl Icecast {
     }
 
     pub fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        Self::start_on(port)
+    }
+
+    /// Where another one was before.
+    pub fn start_on(port: u16) -> Self {
         let dir = temp_dir();
         // It gives up root, and still has to write its log.
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("permissions");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let config = dir.join("icecast.xml");
         fs::write(&config, configuration(&dir.display().to_string(), port)).expect("write");
         let child = Command::new("icecast2")
@@ -121,9 +126,10 @@ fn configuration(dir: &str, port: u16) -> String {
     <client-timeout>30</client-timeout><header-timeout>15</header-timeout>
     <source-timeout>10</source-timeout><burst-size>65535</burst-size>
   </limits>
-  <authentication><source-password>bench</source-password><admin-password>bench</admin-password></authentication>
+  <authentication><source-password>bench</source-password><admin-user>admin</admin-user><admin-password>bench</admin-password></authentication>
   <hostname>localhost</hostname>
   <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>
+  <mount type=\"normal\"><mount-name>/live.mp3</mount-name><charset>UTF-8</charset></mount>
   <fileserve>1</fileserve>
   <paths>
     <basedir>/usr/share/icecast2</basedir><webroot>/usr/share/icecast2/web</webroot>
