@@ -21,6 +21,8 @@ from guest import Failure
 from listen import wait_heard
 
 LIMIT = 300
+# What waits between card and air (docs/live.md).
+QUEUE_MS = 96
 
 
 class Report:
@@ -113,9 +115,10 @@ def unplugged(guest):
     at = time_of(stamp)
     took = at - float(lines[0])
     wait_heard(guest, "music", 60)
-    if took > 0.1:
-        raise Failure(f"the station was on air {took * 1000:.0f} ms after the card was gone, not within 100 ms: {text}")
-    return f"the station was on air {took * 1000:.0f} ms (guest time) after the card was gone"
+    # What the card had given is heard to its end before that: the queue of 96 ms, and the tick that finds it empty.
+    if took > (QUEUE_MS + 100) / 1000:
+        raise Failure(f"the station was on air {took * 1000:.0f} ms after the card was gone: {text}")
+    return f"the station was on air {took * 1000:.0f} ms (guest time) after the card was gone, {QUEUE_MS} of which the card was still heard"
 
 
 def time_of(stamp):

@@ -85,9 +85,10 @@ def send(door, path):
         line.sendall(file.read())
 
 
+# Both ends of the loopback have one format, the one of who came first: plughw: takes what the tower has taken.
 PLAY_LIVE = f"""systemctl is-active -q retrowaves-test-player || systemd-run -q --unit=retrowaves-test-player \
 -p Restart=always -p RestartSec=0.2 -p StartLimitIntervalSec=0 \
-speaker-test -D hw:CARD=Loopback,DEV=0 -r 48000 -c 2 -F S16_LE -t sine -f {LIVE_HZ} -l 0"""
+speaker-test -D plughw:CARD=Loopback,DEV=0 -r 48000 -c 2 -F S16_LE -t sine -f {LIVE_HZ} -l 0"""
 
 
 def failed_units(guest):

@@ -18,13 +18,13 @@ NAMES = {TONE_HZ: "tone", MUSIC_HZ: "music", LIVE_HZ: "live"}
 
 
 def read_stream(port, seconds, limit):
-    """Bytes of `/stream` as they come: so many seconds of 64 kbit/s. None: there is no stream yet."""
+    """Bytes of `/live`, the stream without a burst of what was before, as they come: so many seconds of 64 kbit/s. None: there is no stream yet."""
     wanted = int(seconds * 8000)
     end = time.monotonic() + limit
     got = b""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
-            line.sendall(b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            line.sendall(b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
             while len(got) < wanted + 1024 and time.monotonic() < end:
                 line.settimeout(max(0.1, min(5, end - time.monotonic())))
                 piece = line.recv(65536)
