@@ -66,7 +66,8 @@ fn i4_config_prints_every_value_with_its_origin_and_where_the_sockets_are() {
 #[test]
 fn i4_the_vendors_file_lies_between_the_defaults_and_the_file_and_is_named_as_origin() {
     let folder = Folder::new("vendor");
-    let vendor = folder.write("tower.toml", "[http]\nport = 8001\n[stream]\nmax_clients = 11\n[fallback]\ntone_hz = 500\n");
+    let vendor =
+        folder.write("tower.toml", "[http]\nport = 8001\n[stream]\nmax_clients = 11\n[fallback]\ntone_hz = 500\n");
     let file = folder.write("owner.toml", "[stream]\nmax_clients = 12\n");
     let with_vendor =
         |args: &[&str]| said(&tower(args).env("RETROWAVES_VENDOR_DIR", &folder.0).output().expect("tower"));
