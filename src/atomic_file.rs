@@ -30,6 +30,11 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     write_for(path, content, 0o600)
 }
 
+/// True if the file holds this already: then a write would only wear out the disk.
+pub fn holds(path: &Path, content: &[u8]) -> bool {
+    read(path, content.len()).is_ok_and(|old| old == content)
+}
+
 fn write_for(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let fresh = beside(path, ".new");
     let done = bring_to_disk(&fresh, content, mode).and_then(|()| fs::rename(&fresh, path));

@@ -40,6 +40,7 @@ pub mod fence;
 pub mod histogram;
 pub mod journal;
 pub mod logging;
+mod own_stream;
 mod published;
 pub mod stats;
 pub mod unix_socket;

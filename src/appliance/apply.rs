@@ -161,7 +161,7 @@ fn put(path: &Path, text: Option<&str>) -> io::Result<()> {
             _ => Ok(()),
         };
     };
-    if atomic_file::read(path, text.len()).is_ok_and(|old| old == text.as_bytes()) {
+    if atomic_file::holds(path, text.as_bytes()) {
         return Ok(());
     }
     atomic_file::write(path, text.as_bytes())

@@ -57,7 +57,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`write`].
 pub fn write_if_different(path: &Path, content: &[u8]) -> io::Result<bool> {
-    if atomic_file::read(path, content.len()).is_ok_and(|old| old == content) {
+    if atomic_file::holds(path, content) {
         return Ok(false);
     }
     write(path, content).map(|()| true)

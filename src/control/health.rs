@@ -8,7 +8,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::{
@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::status::StatusSources;
 use crate::{
     encoder::{EncoderState, Header},
+    own_stream,
     sys::time::now_ns,
 };
 
@@ -204,21 +205,8 @@ impl Monitor {
         }
     }
 
-    /// Connects and reads up to the end of the response head.
     fn connect(&mut self) -> io::Result<UnixStream> {
-        let mut stream = UnixStream::connect(&self.control_socket)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        stream.set_write_timeout(Some(READ_TIMEOUT))?;
-        stream.write_all(b"GET /live HTTP/1.0\r\nUser-Agent: tower:monitor\r\n\r\n")?;
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") && head.len() < 4096 {
-            stream.read_exact(&mut byte)?;
-            head.push(byte[0]);
-        }
-        if !head.starts_with(b"HTTP/1.0 200 ") {
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
+        let stream = own_stream::open(&self.control_socket, "tower:monitor", None, READ_TIMEOUT)?;
         self.check.begin();
         Ok(stream)
     }

@@ -1,17 +1,18 @@
 //! The tower's own stream, as a listener hears it: audio, and titles where they come.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
 
+use crate::own_stream;
+
 /// Audio bytes between two titles: a title is at most 64 ms late at 128 kbit/s.
 const METAINT: usize = 1024;
 /// A tower that is on air has something every 24 ms, and a batch of it more often than this.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-const HEAD_BYTES_MAX: usize = 4096;
 
 /// An open stream.
 pub(super) struct OwnStream {
@@ -23,23 +24,7 @@ pub(super) struct OwnStream {
 impl OwnStream {
     /// Becomes a listener; what comes begins with a frame.
     pub(super) fn open(control_socket: &Path) -> io::Result<Self> {
-        let mut socket = UnixStream::connect(control_socket)?;
-        socket.set_read_timeout(Some(READ_TIMEOUT))?;
-        socket.set_write_timeout(Some(READ_TIMEOUT))?;
-        let request =
-            format!("GET /live?metaint={METAINT} HTTP/1.0\r\nUser-Agent: tower:relay\r\nIcy-MetaData: 1\r\n\r\n");
-        socket.write_all(request.as_bytes())?;
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            socket.read_exact(&mut byte)?;
-            head.push(byte[0]);
-            if head.len() > HEAD_BYTES_MAX {
-                return Err(io::Error::other("the tower's own response head has no end"));
-            }
-        }
-        if !head.starts_with(b"HTTP/1.0 200 ") {
-            return Err(io::Error::other("the tower has no place for its own relay"));
-        }
+        let socket = own_stream::open(control_socket, "tower:relay", Some(METAINT), READ_TIMEOUT)?;
         Ok(Self { socket, buffer: vec![0; 8192], splitter: Splitter::new(METAINT) })
     }
 

@@ -113,7 +113,7 @@ impl SlotStore {
         let autoboot = Autoboot { all: slots.good, tryboot: slots.primary() };
         card::write_if_different(&self.autoboot_path, autoboot.text().as_bytes()).map_err(disk(&self.autoboot_path))?;
         let text = remembered(slots);
-        if atomic_file::read(&self.slots_path, SLOTS_BYTES_MAX).is_ok_and(|old| old == text.as_bytes()) {
+        if atomic_file::holds(&self.slots_path, text.as_bytes()) {
             return Ok(());
         }
         let folder = self.slots_path.parent().unwrap_or(Path::new("/"));
