@@ -3,9 +3,8 @@
 mod common;
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{TcpListener, TcpStream},
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
@@ -32,16 +31,6 @@ fn wait_for_connection(tower: &Tower, connections: u64) {
     });
 }
 
-fn say(tower: &Tower, title: &str) {
-    let event = serde_json::json!({"event_type": "song_playing", "metadata": {"title": title}}).to_string();
-    let mut control = UnixStream::connect(tower.control_socket()).expect("control socket");
-    let head = "POST /tower/events/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    control.write_all(format!("{head}Content-Length: {}\r\n\r\n{event}", event.len()).as_bytes()).expect("sent");
-    let mut reply = String::new();
-    control.read_to_string(&mut reply).expect("reply");
-    assert!(reply.starts_with("HTTP/1.1 204 "), "{reply}");
-}
-
 /// A listener of Icecast that asks for titles; what it hears while `act` acts, and for `time` after.
 fn hear_icecast(port: u16, act: impl FnOnce(), time: Duration) -> (String, Icy) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("Icecast listens");
@@ -66,7 +55,7 @@ fn relay_icecasts_listeners_get_the_frames_on_air_and_nothing_between_them() {
     let titles = ["quotes: \"a\" 'b'", "Grüße 🎷 & Co. = ?", "two\r\nlines", &"long ".repeat(1000)];
     let act = || {
         for title in titles {
-            say(&tower, title);
+            tower.say(None, title, None);
             std::thread::sleep(Duration::from_millis(1500));
         }
     };

@@ -2,15 +2,9 @@
 
 mod common;
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    os::unix::net::UnixStream,
-    time::Duration,
-};
+use std::{io::Write, net::TcpStream, time::Duration};
 
 use common::{
-    Tower,
     icy::{Icy, read_for},
     listener::Recording,
     live::tone,
@@ -23,19 +17,6 @@ const METAINT: usize = 1024;
 /// The sender's silence ends, and its second title begins, with this frame: at a border of a station frame too.
 const SOUND_FROM: u64 = 304;
 const FRAME_BYTES: usize = 384;
-
-fn say(tower: &Tower, title: &str, at_frame: u64) {
-    let event = serde_json::json!({
-        "event_type": "song_playing", "at_frame": at_frame, "metadata": {"artist": "Test", "title": title}
-    })
-    .to_string();
-    let mut control = UnixStream::connect(tower.control_socket()).expect("control socket");
-    let (len, mut reply) = (event.len(), String::new());
-    let head = "POST /tower/events/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    control.write_all(format!("{head}Content-Length: {len}\r\n\r\n{event}").as_bytes()).expect("sent");
-    control.read_to_string(&mut reply).expect("reply");
-    assert!(reply.starts_with("HTTP/1.1 204 "), "{reply}");
-}
 
 #[test]
 fn h6_a_title_comes_with_the_first_sound_of_it() {
@@ -50,9 +31,10 @@ fn h6_a_title_comes_with_the_first_sound_of_it() {
         |number: u64| if number < SOUND_FROM { PumpFrame::SILENCE } else { tone(number - SOUND_FROM, 1000.0, 0.5) };
     let sender = Sender::start(&tower.pcm_socket(), 50, frame);
     tower.wait_until("the sender is on air", Duration::from_secs(60), |status| status["source"] == "station");
-    say(&tower, "silence", 0);
+    tower.say(Some("Test"), "silence", Some(0));
     // Told seconds before it is heard, as a station does.
-    say(&tower, "sound", SOUND_FROM * PUMP_FRAME_SAMPLES as u64 / STATION_FRAME_SAMPLES as u64);
+    let at_frame = SOUND_FROM * PUMP_FRAME_SAMPLES as u64 / STATION_FRAME_SAMPLES as u64;
+    tower.say(Some("Test"), "sound", Some(at_frame));
     let bytes = read_for(&mut stream, Duration::from_secs(11));
     sender.stop();
 

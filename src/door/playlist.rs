@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use super::reply::Reply;
+use super::reply::{Reply, one_line};
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Playlist {
 
     /// The playlist. `host` as the request named it; `local`: where it arrived.
     pub fn reply(self, host: Option<&str>, local: Option<SocketAddr>, station_name: &str) -> Reply {
-        let name: String = station_name.chars().filter(|c| !c.is_control()).collect();
+        let name = one_line(station_name);
         let url = format!("http://{}/stream", authority(host, local));
         let (content_type, text) = match self {
             Self::M3u => ("audio/x-mpegurl", format!("#EXTM3U\r\n#EXTINF:-1,{name}\r\n{url}\r\n")),

@@ -2,6 +2,11 @@
 
 use crate::config::StreamConfig;
 
+/// Free of what could end a line, so that no header can be smuggled in.
+pub fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// A short reply: everything the door answers but the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -89,10 +94,9 @@ fn reason(status: u16) -> &'static str {
 /// the stream has no end. Range requests get it too, since there is nothing to seek in.
 /// With `metaint`, titles come between the audio bytes, so far apart.
 pub fn stream_head(minor: u8, stream: &StreamConfig, bitrate_kbps: u32, metaint: Option<u32>) -> Vec<u8> {
-    let line = |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect() };
     let mut head = status_line(minor, 200);
     head.push_str("Content-Type: audio/mpeg\r\n");
-    head.push_str(&format!("icy-name: {}\r\nicy-genre: {}\r\n", line(&stream.name), line(&stream.genre)));
+    head.push_str(&format!("icy-name: {}\r\nicy-genre: {}\r\n", one_line(&stream.name), one_line(&stream.genre)));
     head.push_str(&format!("icy-br: {bitrate_kbps}\r\nicy-pub: 0\r\n"));
     if let Some(metaint) = metaint {
         head.push_str(&format!("icy-metaint: {metaint}\r\n"));

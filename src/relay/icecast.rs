@@ -9,7 +9,7 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::target::Target;
-use crate::{config::StreamConfig, frame::SAMPLE_RATE_HZ};
+use crate::{config::StreamConfig, door::reply::one_line, frame::SAMPLE_RATE_HZ};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the server's answer to the head.
@@ -24,7 +24,6 @@ const LENGTH: u64 = 1_000_000_000_000_000;
 
 /// The request head.
 pub(super) fn head(target: &Target, stream: &StreamConfig, bitrate_kbps: u32) -> Vec<u8> {
-    let line = |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect() };
     format!(
         "PUT {} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nUser-Agent: retrowaves/{}\r\n\
          Content-Type: audio/mpeg\r\nContent-Length: {LENGTH}\r\nIce-Public: 0\r\nIce-Name: {}\r\nIce-Genre: {}\r\n\
@@ -34,8 +33,8 @@ pub(super) fn head(target: &Target, stream: &StreamConfig, bitrate_kbps: u32) ->
         target.authority(),
         target.authorization(),
         env!("CARGO_PKG_VERSION"),
-        line(&stream.name),
-        line(&stream.genre),
+        one_line(&stream.name),
+        one_line(&stream.genre),
     )
     .into_bytes()
 }

@@ -23,7 +23,7 @@ pub mod witness;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    os::unix::process::ExitStatusExt,
+    os::unix::{net::UnixStream, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -166,6 +166,21 @@ impl Tower {
         stream.read_to_string(&mut reply).expect("reply");
         let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
         (head[9..12].parse().expect("a status"), body.to_owned())
+    }
+
+    /// Tells it what plays, as a station does; `at_frame` none: from now on.
+    pub fn say(&self, artist: Option<&str>, title: &str, at_frame: Option<u64>) {
+        let event = serde_json::json!({
+            "event_type": "song_playing", "at_frame": at_frame, "metadata": {"artist": artist, "title": title}
+        })
+        .to_string();
+        let mut control = UnixStream::connect(self.control_socket()).expect("control socket");
+        let head = "POST /tower/events/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        let request = format!("{head}Content-Length: {}\r\n\r\n{event}", event.len());
+        control.write_all(request.as_bytes()).expect("sent");
+        let mut reply = String::new();
+        control.read_to_string(&mut reply).expect("reply");
+        assert!(reply.starts_with("HTTP/1.1 204 "), "{reply}");
     }
 
     pub fn status(&self) -> Value {
