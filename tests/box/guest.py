@@ -45,6 +45,8 @@ MACHINES = {
         "net": ["-device", "usb-net,netdev=n0"],
         "channel": ["-serial", "chardev:shell"],
         "more": [],
+        # QEMU resets a Pi at once when its watchdog is armed, instead of when it is not fed.
+        "words": " systemd.watchdog_sec=0",
     },
 }
 
@@ -73,7 +75,7 @@ class Guest:
         if os.path.exists(self.path):
             os.unlink(self.path)
         machine = self.machine
-        line = f"{self.cmdline} console={machine['console']} retrowaves.test_shell={machine['shell']}"
+        line = f"{self.cmdline} console={machine['console']} retrowaves.test_shell={machine['shell']}{machine.get('words', '')}"
         command = ["qemu-system-aarch64", *machine["options"], "-accel", "tcg", "-nodefaults", "-no-user-config",
                    "-display", "none", "-monitor", "none",
                    "-chardev", f"file,id=console,path={self.log},append=on", "-serial", "chardev:console",
