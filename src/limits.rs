@@ -51,6 +51,18 @@ pub const ENCODER_LAG_FRAMES: u64 = 2;
 
 /// Listeners get this many frames in one send: the cost is per send, not per byte.
 pub const BATCH_FRAMES: u64 = 6;
+/// Who is told what happens (`/events`), in all and of one address; one more gets 503.
+pub const SUBSCRIBERS_MAX: usize = 64;
+/// The same, of one address.
+pub const SUBSCRIBERS_PER_ADDRESS_MAX: usize = 8;
+/// Messages that a subscriber may be behind; then it is let go.
+pub const EVENTS_PER_SUBSCRIBER_MAX: usize = 64;
+/// What the kernel may hold for a subscriber, beside its own overhead.
+pub const SUBSCRIBER_SEND_BYTES: usize = 16 << 10;
+/// Messages on their way to the door; one more is dropped.
+pub const EVENTS_TO_DOOR_MAX: usize = 64;
+/// Things that happened which are remembered for who comes later; the oldest is forgotten.
+pub const TOLD_KEPT: usize = 100;
 /// Titles that were said and not yet heard; one more is dropped.
 pub const TITLES_WAITING_MAX: usize = 64;
 /// Titles on their way to the relay's server; only the newest is told, so one more is dropped.

@@ -41,7 +41,7 @@ use crate::{
         station_socket::{IngestError, IngestHandle, StationSocket},
     },
     journal::{Journal, journal},
-    limits::TITLES_WAITING_MAX,
+    limits::{EVENTS_TO_DOOR_MAX, TITLES_WAITING_MAX},
     logging::LogHandle,
     meter::{
         MeterStats,
@@ -52,7 +52,7 @@ use crate::{
     relay::{self, RelayDeps, RelayHandle, RelayStats},
     router::AudioInputRouter,
     signals::Signals,
-    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
+    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PumpStats},
     sys,
 };
 
@@ -155,7 +155,7 @@ impl TowerService {
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
         let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
         let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
-        let relay_stats = Arc::<RelayStats>::default();
+        let (relay_stats, event_stats) = (Arc::<RelayStats>::default(), Arc::<EventStats>::default());
         let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
@@ -200,6 +200,7 @@ impl TowerService {
             pump: pump_stats.clone(),
             encoder: encoder_stats,
             listeners: listeners.clone(),
+            events: event_stats.clone(),
             relay: config.relay.as_ref().map(|target| (target.clone(), relay_stats.clone())),
             ingest: ingest_stats,
             router: router.clone(),
@@ -210,6 +211,7 @@ impl TowerService {
         };
 
         let frame_bytes = ends.outlet.frame_bytes();
+        let (events, said) = std::sync::mpsc::sync_channel(EVENTS_TO_DOOR_MAX);
         let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
         let ingest = station.start()?;
         encoder.start()?;
@@ -224,8 +226,10 @@ impl TowerService {
             listeners: listeners.clone(),
             pump: pump_stats.clone(),
             announced,
+            events: said,
+            event_stats: event_stats.clone(),
         })?;
-        let control = control::start(ControlDeps { config, sources, titles, frame_bytes })?;
+        let control = control::start(ControlDeps { config, sources, titles, events, event_stats, frame_bytes })?;
         let relay = relay_of(config, relay_stats)?;
         Ok(Self {
             relay,

@@ -5,7 +5,7 @@
 //! tick. Counters are 64-bit and only grow; gauges say so.
 
 use std::sync::{
-    Mutex,
+    Mutex, PoisonError,
     atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -195,6 +195,28 @@ pub struct EncoderStats {
     pub tone_loop_frames: Counter,
     /// Detection of a failure to the first owed frame, in milliseconds.
     pub recovery_ms: Histogram,
+    /// How the last failure ended. Written by the main thread, never by the encoder's.
+    pub last_failure: Mutex<String>,
+}
+
+impl EncoderStats {
+    /// How the last failure ended; empty: there was none.
+    pub fn last_failure(&self) -> String {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Who is told what happens. Written by the door, but for `dropped`, which is the feed's.
+#[derive(Debug, Default)]
+pub struct EventStats {
+    /// Who is there now.
+    pub subscribers: Gauge,
+    /// All who came.
+    pub total: Counter,
+    /// Those who fell behind and were let go.
+    pub dropped_slow: Counter,
+    /// Messages that the door had no room for.
+    pub dropped: Counter,
 }
 
 /// Written by the `tower:http` thread.

@@ -7,6 +7,7 @@
 //! Changes are taken from the control socket and from loopback only. The page and
 //! `/events` will have their routes beside these.
 
+pub mod events;
 pub mod health;
 pub mod hosts;
 pub mod ingest_events;
@@ -28,6 +29,7 @@ use std::{
 use thiserror::Error;
 
 use self::{
+    events::{Feed, Said},
     health::{Health, HealthBoard, Monitor},
     hosts::HostRules,
     ingest_events::NowPlaying,
@@ -36,9 +38,11 @@ use self::{
 };
 use crate::{
     broadcast::title_desk::Announcement, config::TowerConfig, door::relay_to_web::Origin, frame::PUMP_FRAME_SAMPLES,
-    meter::judge::AlarmName, router::InputId, sys::thread, unix_socket::BindError,
+    meter::judge::AlarmName, router::InputId, stats::EventStats, sys::thread, unix_socket::BindError,
 };
 
+/// Said to a browser that was sent here under a name that is not ours (DNS rebinding).
+pub(crate) const FOREIGN_HOST: &str = "the control plane does not answer under this host name; add it to control.hosts";
 /// Threads that answer. Each request takes microseconds; the second one is for the unlucky moment.
 const WEB_THREADS: usize = 2;
 
@@ -119,10 +123,7 @@ impl ControlPlane {
         // No browser reaches the control socket, so no name can be made to point there.
         let browser = asked.from != Origin::ControlSocket;
         if browser && !asked.host.is_none_or(|host| self.hosts.allows_host(host)) {
-            return Answer::error(
-                403,
-                "the control plane does not answer under this host name; add it to control.hosts",
-            );
+            return Answer::error(403, FOREIGN_HOST);
         }
         match (asked.path, asked.method) {
             ("/status", "GET" | "HEAD") => self.status(),
@@ -208,6 +209,10 @@ pub struct ControlDeps<'a> {
     pub sources: StatusSources,
     /// Where titles go that the station tells of.
     pub titles: SyncSender<Announcement>,
+    /// Where messages for `/events` go.
+    pub events: SyncSender<Said>,
+    /// Who gets them.
+    pub event_stats: Arc<EventStats>,
     /// Bytes of every frame on air (`OnAirOutlet::frame_bytes`).
     pub frame_bytes: usize,
 }
@@ -216,19 +221,20 @@ pub struct ControlDeps<'a> {
 pub struct ControlHandle {
     web: Web,
     monitor: JoinHandle<()>,
-    stop_monitor: Arc<AtomicBool>,
+    feed: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
     health: HealthBoard,
 }
 
-/// Starts the web threads and the monitor, which hears the stream once the door is open.
+/// Starts the web threads, the feed, and the monitor, which hears the stream once the door is open.
 ///
 /// # Errors
 /// When the private socket or a thread cannot be had; then nothing is left running.
 pub fn start(deps: ControlDeps<'_>) -> Result<ControlHandle, ControlError> {
     let (config, frame_samples) = (&deps.config.control, deps.config.ingest.frame_samples as u64);
     let monitor = Monitor::new(PathBuf::from(&config.socket), deps.sources.clone(), deps.frame_bytes);
-    let (health, stop_monitor) = (monitor.board(), monitor.stop_flag());
-    let plane = ControlPlane {
+    let (health, stop) = (monitor.board(), monitor.stop_flag());
+    let plane = Arc::new(ControlPlane {
         sources: deps.sources,
         hosts: HostRules::of_this_machine(&config.hosts),
         loopback_may_change: config.loopback,
@@ -236,15 +242,24 @@ pub fn start(deps: ControlDeps<'_>) -> Result<ControlHandle, ControlError> {
         titles: deps.titles,
         frame_samples,
         health: health.clone(),
-    };
+    });
+    let feed = Feed::new(plane.clone(), deps.event_stats, deps.events);
     let web = Web::start(config.web_socket.clone(), plane, WEB_THREADS)?;
-    match thread::spawn("tower:monitor", move || monitor.run()) {
-        Ok(monitor) => Ok(ControlHandle { web, monitor, stop_monitor, health }),
-        Err(source) => {
+    let stop_feed = stop.clone();
+    let started = spawn("tower:feed", move || feed.run(&stop_feed))
+        .and_then(|feed| Ok((feed, spawn("tower:monitor", move || monitor.run())?)));
+    match started {
+        Ok((feed, monitor)) => Ok(ControlHandle { web, monitor, feed, stop, health }),
+        Err(error) => {
+            stop.store(true, SeqCst);
             web.stop();
-            Err(ControlError::Thread { name: "tower:monitor", source })
+            Err(error)
         }
     }
+}
+
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ControlError> {
+    thread::spawn(name, run).map_err(|source| ControlError::Thread { name, source })
 }
 
 impl ControlHandle {
@@ -256,10 +271,12 @@ impl ControlHandle {
     /// Ends the threads and removes the socket's file; takes at most a fraction of
     /// a second. (tiny_http's four idle threads, which hold nothing, end by themselves within 5 s.)
     pub fn stop(self) {
-        self.stop_monitor.store(true, SeqCst);
+        self.stop.store(true, SeqCst);
         self.web.stop();
-        if self.monitor.join().is_err() {
-            log::error!("tower:monitor ended in a panic");
+        for (name, thread) in [("tower:feed", self.feed), ("tower:monitor", self.monitor)] {
+            if thread.join().is_err() {
+                log::error!("{name} ended in a panic");
+            }
         }
     }
 }

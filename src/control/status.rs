@@ -16,7 +16,7 @@ use crate::{
     relay::{RelayStats, target::Target},
     ring::{FrameRingBuffer, RingStats},
     router::{AudioInputRouter, InputId},
-    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
+    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PumpStats},
     sys::time::now_ns,
 };
 
@@ -41,6 +41,8 @@ pub struct StatusSources {
     pub live_device: Option<String>,
     /// Levels and alarms.
     pub meter: MeterStats,
+    /// Who is told what happens.
+    pub events: Arc<EventStats>,
     /// Where the stream is pushed to, and how that goes; none: nowhere.
     pub relay: Option<(Target, Arc<RelayStats>)>,
     /// What the box said when it was started; none: this is not the box.
@@ -101,6 +103,7 @@ pub struct Status {
     pcm_buffer: BufferStatus,
     mp3_buffer: Mp3BufferStatus,
     listeners: ListenersStatus,
+    events: EventsStatus,
     relay: Option<RelayStatus>,
     ingest: IngestStatus,
     ticks: TicksStatus,
@@ -153,6 +156,14 @@ struct ListenersStatus {
 }
 
 #[derive(Debug, Serialize)]
+struct EventsStatus {
+    subscribers: u64,
+    total: u64,
+    dropped_slow: u64,
+    dropped: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct IngestStatus {
     senders: u64,
     connections: u64,
@@ -198,6 +209,7 @@ impl StatusSources {
             pcm_buffer: BufferStatus::of(self.router.get_stats(InputId::Station)),
             mp3_buffer: self.mp3_buffer(),
             listeners: self.listeners(),
+            events: self.events(),
             relay: self.relay(),
             ingest: self.ingest(),
             ticks: self.ticks(),
@@ -258,6 +270,16 @@ impl StatusSources {
             rejected: stats.rejected.get(),
             unacknowledged_bytes: stats.unacknowledged_bytes.get(),
             bad_requests: stats.bad_requests.get(),
+        }
+    }
+
+    fn events(&self) -> EventsStatus {
+        let stats = &self.events;
+        EventsStatus {
+            subscribers: stats.subscribers.get(),
+            total: stats.total.get(),
+            dropped_slow: stats.dropped_slow.get(),
+            dropped: stats.dropped.get(),
         }
     }
 

@@ -30,6 +30,7 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
         live: Arc::default(),
         live_device: None,
         meter: Default::default(),
+        events: Arc::default(),
         relay: None,
         box_report: None,
         started_ns: crate::sys::time::now_ns(),
@@ -218,7 +219,6 @@ fn k4_routes_as_a_table() {
     let table = [
         ("GET", "/", 404, None),
         ("POST", "/metrics", 405, Some("GET, HEAD")),
-        ("GET", "/events", 404, None),
         ("HEAD", "/status", 200, None),
         ("POST", "/status", 405, Some("GET, HEAD")),
         ("DELETE", "/healthz", 405, Some("GET, HEAD")),

@@ -33,7 +33,7 @@ pub(super) struct Web {
 
 struct Shared {
     path: PathBuf,
-    plane: ControlPlane,
+    plane: Arc<ControlPlane>,
     current: Mutex<Serving>,
     stopping: AtomicBool,
 }
@@ -45,7 +45,7 @@ struct Serving {
 }
 
 impl Web {
-    pub(super) fn start(path: PathBuf, plane: ControlPlane, threads: usize) -> Result<Self, ControlError> {
+    pub(super) fn start(path: PathBuf, plane: Arc<ControlPlane>, threads: usize) -> Result<Self, ControlError> {
         let current = Mutex::new(serve(&path)?);
         let shared = Arc::new(Shared { path, plane, current, stopping: AtomicBool::new(false) });
         let mut web = Self { shared, threads: Vec::new() };

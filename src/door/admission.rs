@@ -53,9 +53,11 @@ pub enum Stage {
     Control,
     /// It listens.
     Listener,
+    /// It is told what happens.
+    Subscriber,
 }
 
-const STAGES: usize = 4;
+const STAGES: usize = 5;
 
 /// A connection that was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +153,7 @@ impl Admission {
             Stage::Leaving => self.in_all.of(stage) < limits::LEAVING_MAX,
             Stage::Control => self.control_allowed(ticket.peer),
             Stage::Listener => self.listener_allowed(ticket.peer),
+            Stage::Subscriber => self.subscriber_allowed(ticket.peer),
         };
         if allowed {
             self.leave(*ticket);
@@ -207,6 +210,12 @@ impl Admission {
         }
         taken < limits::CONTROL_SLOTS - limits::CONTROL_SLOTS_LOCAL
             && self.counts(peer).of(Stage::Control) < limits::CONTROL_SLOTS / 2
+    }
+
+    fn subscriber_allowed(&self, peer: Peer) -> bool {
+        let of_peer = self.counts(peer).of(Stage::Subscriber);
+        self.in_all.of(Stage::Subscriber) < limits::SUBSCRIBERS_MAX
+            && (peer.is_local() || of_peer < limits::SUBSCRIBERS_PER_ADDRESS_MAX)
     }
 
     fn listener_allowed(&self, peer: Peer) -> bool {

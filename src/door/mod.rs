@@ -9,6 +9,7 @@
 mod accept;
 pub mod admission;
 mod bind;
+mod events;
 pub mod head;
 pub mod playlist;
 pub mod relay_to_web;
@@ -35,10 +36,11 @@ use self::{
 use crate::{
     broadcast::{Broadcaster, TitleSources, title_desk::Announcement},
     config::TowerConfig,
+    control::events::Said,
     encoder::OnAirOutlet,
     pump::clock::OnAirClock,
     router::AudioInputRouter,
-    stats::{ListenerStats, PumpStats},
+    stats::{EventStats, ListenerStats, PumpStats},
     sys::thread,
 };
 
@@ -61,6 +63,10 @@ pub struct DoorDeps<'a> {
     pub pump: Arc<PumpStats>,
     /// Titles, from the control plane.
     pub announced: Receiver<Announcement>,
+    /// What happens, for `/events`, from the control plane.
+    pub events: Receiver<Said>,
+    /// Written here.
+    pub event_stats: Arc<EventStats>,
     /// Written here.
     pub listeners: Arc<ListenerStats>,
 }
@@ -91,8 +97,15 @@ impl Door {
         let titles = TitleSources { announced: deps.announced, router: deps.router.clone(), pump: deps.pump };
         let (config, clock) = (&deps.config.stream, deps.clock.clone());
         let broadcaster = Broadcaster::new(config, clock, deps.outlet, titles, deps.listeners.clone());
-        let inside =
-            Inside { clock: deps.clock, broadcaster, router: deps.router, stats: deps.listeners, stop: stop.clone() };
+        let inside = Inside {
+            clock: deps.clock,
+            broadcaster,
+            router: deps.router,
+            stats: deps.listeners,
+            events: deps.events,
+            event_stats: deps.event_stats,
+            stop: stop.clone(),
+        };
         let local = self.local_addr();
         let doorkeeper = Doorkeeper::new(self, deps.config, inside)?;
         let thread = thread::spawn("tower:http", move || {

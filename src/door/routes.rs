@@ -15,6 +15,8 @@ pub enum Route {
     Playlist(Playlist),
     /// The station queue's filling.
     Buffer,
+    /// It is told what happens.
+    Events,
     /// For the control plane.
     Relay,
     /// Answered at once.
@@ -46,6 +48,12 @@ pub fn route(request: &Request) -> Route {
     if request.path == "/tower/buffer" {
         return if READING.contains(&method) { Route::Buffer } else { not_allowed("GET, HEAD") };
     }
+    if request.path == "/events" && method == "GET" {
+        return Route::Events;
+    }
+    if request.path == "/events" {
+        return not_allowed("GET");
+    }
     if request.minor >= 1 && request.host.is_none() {
         return Route::Refuse(Reply::error(400, "an HTTP/1.1 request needs a Host header"));
     }
@@ -56,7 +64,7 @@ pub fn route(request: &Request) -> Route {
 }
 
 fn not_allowed(allow: &'static str) -> Route {
-    Route::Refuse(Reply::error(405, &format!("only {allow} are allowed here")).with("Allow", allow))
+    Route::Refuse(Reply::error(405, &format!("here is allowed only: {allow}")).with("Allow", allow))
 }
 
 #[cfg(test)]
@@ -79,6 +87,7 @@ mod tests {
             ("HEAD", "/stream.pls", Route::Playlist(Playlist::Pls)),
             ("GET", "/stream.xspf", Route::Playlist(Playlist::Xspf)),
             ("GET", "/tower/buffer", Route::Buffer),
+            ("GET", "/events", Route::Events),
             ("HEAD", "/tower/buffer", Route::Buffer),
             ("GET", "/", Route::Relay),
             ("GET", "/stream/", Route::Relay),
@@ -92,12 +101,12 @@ mod tests {
 
     #[test]
     fn h7_other_methods_are_told_which_are_allowed() {
-        for path in ["/stream", "/stream.pls", "/tower/buffer"] {
+        for path in ["/stream", "/stream.pls", "/tower/buffer", "/events"] {
             let Route::Refuse(reply) = route(&request("PUT", path)) else {
                 panic!("{path}");
             };
             let text = String::from_utf8(reply.to_bytes(1, false)).expect("text");
-            assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD"), "{text}");
+            assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET"), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixListener,
     },
-    sync::Arc,
+    sync::{Arc, mpsc::Receiver},
 };
 
 use nix::{
@@ -19,7 +19,7 @@ use nix::{
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
         eventfd::EventFd,
-        socket::{MsgFlags, SockaddrStorage, UnixAddr, getsockname, send},
+        socket::{MsgFlags, SockaddrStorage, UnixAddr, getsockname, send, setsockopt, sockopt},
     },
 };
 
@@ -27,6 +27,7 @@ use super::{
     accept::{Came, Entrance, Pace},
     admission::{Admission, Newcomer, Peer, Stage, Ticket},
     bind::{Door, DoorError, refused},
+    events::{Announcements, Served},
     head::Request,
     relay_to_web::{Origin, Progress, Relay, passed_on, rebuilt},
     reply::{Reply, stream_head, stream_options},
@@ -37,10 +38,13 @@ use super::{
 use crate::{
     broadcast::{Broadcaster, connections::Arrival, slab::KEY_BITS, slab::Slab},
     config::{StreamConfig, TowerConfig},
-    limits::{DRIP_DEADLINE_MS, HEAD_BYTES_MAX, HEAD_DEADLINE_MS, LINGER_MS, WEB_REPLY_DEADLINE_MS},
+    control::{FOREIGN_HOST, events::Said, hosts::HostRules},
+    limits::{
+        DRIP_DEADLINE_MS, HEAD_BYTES_MAX, HEAD_DEADLINE_MS, LINGER_MS, SUBSCRIBER_SEND_BYTES, WEB_REPLY_DEADLINE_MS,
+    },
     pump::clock::OnAirClock,
     router::{AudioInputRouter, InputId},
-    stats::ListenerStats,
+    stats::{EventStats, ListenerStats},
     sys::{socket::reset_on_close, time::now_ns},
     unix_socket::BoundSocket,
 };
@@ -81,6 +85,10 @@ pub(super) struct Doorkeeper {
     broadcaster: Broadcaster<Ticket>,
     router: Arc<AudioInputRouter>,
     stats: Arc<ListenerStats>,
+    announcements: Announcements,
+    events: Receiver<Said>,
+    event_stats: Arc<EventStats>,
+    hosts: HostRules,
     web: UnixAddr,
     stream: StreamConfig,
     bitrate_kbps: u32,
@@ -94,6 +102,8 @@ pub(super) struct Inside {
     pub(super) broadcaster: Broadcaster<Ticket>,
     pub(super) router: Arc<AudioInputRouter>,
     pub(super) stats: Arc<ListenerStats>,
+    pub(super) events: Receiver<Said>,
+    pub(super) event_stats: Arc<EventStats>,
     pub(super) stop: Arc<EventFd>,
 }
 
@@ -125,6 +135,10 @@ impl Doorkeeper {
             broadcaster: inside.broadcaster,
             router: inside.router,
             stats: inside.stats,
+            announcements: Announcements::default(),
+            events: inside.events,
+            event_stats: inside.event_stats,
+            hosts: HostRules::of_this_machine(&config.control.hosts),
             web,
             stream: config.stream.clone(),
             bitrate_kbps: config.encoder.bitrate_kbps,
@@ -153,6 +167,7 @@ impl Doorkeeper {
                 self.on_event(*event);
                 self.keep_up();
             }
+            self.pass_on_events();
             self.accept_newcomers();
             self.sweep();
             self.settle_departures();
@@ -264,6 +279,7 @@ impl Doorkeeper {
                     self.reply(key, &Reply::error(bad.status, bad.why), ReplyTo::default());
                 }
                 Need::WebReply(progress, to) => self.web_reply(key, &progress, to),
+                Need::Events => return self.tell(key),
                 Need::Linger => self.linger(key),
                 Need::Removal => self.remove(key, false),
             }
@@ -274,6 +290,7 @@ impl Doorkeeper {
         let to = ReplyTo::of(&request);
         let reply = match route(&request) {
             Route::Listen => return self.listen(key, to, Wishes::of(&request, self.stream.burst_ms)),
+            Route::Events => return self.subscribe(key, &request),
             Route::Relay => return self.take_body(key, request, rest),
             Route::StreamHead => {
                 let wishes = Wishes::of(&request, self.stream.burst_ms);
@@ -322,6 +339,56 @@ impl Doorkeeper {
             local: visitor.ticket.peer == Peer::ControlSocket,
             note: visitor.ticket,
         });
+    }
+
+    fn subscribe(&mut self, key: u64, request: &Request) {
+        let to = ReplyTo::of(request);
+        let Some(visitor) = self.visitors.get_mut(key) else {
+            return;
+        };
+        let browser = visitor.ticket.peer != Peer::ControlSocket;
+        if browser && !request.host.as_deref().is_none_or(|host| self.hosts.allows_host(host)) {
+            return self.reply(key, &Reply::error(403, FOREIGN_HOST), to);
+        }
+        if !self.admission.advance(&mut visitor.ticket, Stage::Subscriber) {
+            self.stats.rejected.add(1);
+            let reply = Reply::error(503, "too many are told already; try again later").with("Retry-After", "10");
+            return self.reply(key, &reply, to);
+        }
+        // Or the kernel would hold megabytes for one who does not read, and hide that it does not.
+        let _ = setsockopt(&visitor.socket, sockopt::SndBuf, &SUBSCRIBER_SEND_BYTES);
+        visitor.deadline_ns = u64::MAX;
+        visitor.doing = Doing::Subscribed(self.announcements.subscribe(to.minor));
+        self.event_stats.total.add(1);
+        self.event_stats.subscribers.set(self.admission.count(Stage::Subscriber) as u64);
+    }
+
+    fn pass_on_events(&mut self) {
+        let mut anything = false;
+        while let Ok(said) = self.events.try_recv() {
+            anything |= self.announcements.take(said);
+        }
+        if !anything || self.admission.count(Stage::Subscriber) == 0 {
+            return;
+        }
+        let subscribed = |(key, visitor): (u64, &Visitor)| matches!(visitor.doing, Doing::Subscribed(_)).then_some(key);
+        let keys: Vec<u64> = self.visitors.iter().filter_map(subscribed).collect();
+        keys.into_iter().for_each(|key| self.tell(key));
+        self.keep_up();
+    }
+
+    fn tell(&mut self, key: u64) {
+        let Some(Visitor { socket, doing: Doing::Subscribed(subscription), .. }) = self.visitors.get_mut(key) else {
+            return;
+        };
+        match self.announcements.serve(socket, subscription) {
+            Served::Waits => {}
+            Served::Gone => self.remove(key, false),
+            Served::TooSlow => {
+                self.event_stats.dropped_slow.add(1);
+                self.remove(key, true);
+            }
+        }
     }
 
     /// A request for the control plane takes a slot, then its body is read.
@@ -429,6 +496,7 @@ impl Doorkeeper {
     fn remove(&mut self, key: u64, reset: bool) {
         if let Some(visitor) = self.visitors.remove(key) {
             self.admission.leave(visitor.ticket);
+            self.event_stats.subscribers.set(self.admission.count(Stage::Subscriber) as u64);
             if reset {
                 let _ = reset_on_close(&visitor.socket);
             }
@@ -466,7 +534,7 @@ impl Doorkeeper {
                 self.reply(key, &reply, to);
             }
             Doing::Replying { .. } => self.remove(key, true),
-            Doing::Lingering => self.remove(key, false),
+            Doing::Lingering | Doing::Subscribed(_) => self.remove(key, false),
         }
     }
 

@@ -19,6 +19,7 @@ use nix::{
 
 use super::{
     admission::Ticket,
+    events::Subscription,
     head::{BadHead, Parsed, Request, parse},
     relay_to_web::{Progress, Relay},
 };
@@ -41,6 +42,7 @@ pub(super) enum Doing {
     ReadingBody { request: Box<Request>, bytes: Vec<u8> },
     Relaying { relay: Relay, to: ReplyTo },
     Replying { bytes: Vec<u8>, sent: usize },
+    Subscribed(Subscription),
     Lingering,
 }
 
@@ -78,6 +80,8 @@ pub(super) enum Need {
     Refusal(BadHead),
     /// To be told what the control plane said.
     WebReply(Progress, ReplyTo),
+    /// To be told what has happened.
+    Events,
     /// To linger: its reply is sent.
     Linger,
     /// To be forgotten.
@@ -108,6 +112,10 @@ impl Visitor {
                 None => Need::Removal,
                 Some(false) => Need::Nothing,
                 Some(true) => Need::Linger,
+            },
+            Doing::Subscribed(_) => match discard(&self.socket, scratch) {
+                Need::Nothing => Need::Events,
+                gone => gone,
             },
             Doing::Lingering => discard(&self.socket, scratch),
         }

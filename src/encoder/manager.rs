@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    sync::PoisonError,
     sync::{
         Arc, OnceLock,
         atomic::{
@@ -208,7 +209,11 @@ impl EncoderManager {
         while let Some(event) = self.journal.take() {
             log::log!(event.level(), "{event}");
             match event {
-                EncoderEvent::Failed { generation, .. } => {
+                EncoderEvent::Failed { generation, kind, ended, spare, .. } => {
+                    if !spare {
+                        let ended = ended.map_or_else(|| kind.to_string(), |ended| format!("{kind}, {ended}"));
+                        *self.stats.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+                    }
                     for line in self.tails.wait_for(generation, LAST_WORDS) {
                         log::warn!("its last words: {line}");
                     }

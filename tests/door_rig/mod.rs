@@ -22,7 +22,7 @@ use retrowaves::{
     door::{Door, DoorDeps, DoorHandle},
     encoder::{EncoderState, OnAirOutlet},
     frame::{MP3_FRAME_BYTES_MAX, TICK_NS},
-    limits::{MP3, TITLES_WAITING_MAX},
+    limits::{EVENTS_TO_DOOR_MAX, MP3, TITLES_WAITING_MAX},
     pump::clock::OnAirClock,
     ring::FrameRingBuffer,
     router::AudioInputRouter,
@@ -108,13 +108,23 @@ impl Rig {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            events: Arc::default(),
             relay: None,
             box_report: None,
             started_ns: now_ns(),
         };
         let door = Door::bind(&config).expect("bound");
         let (titles, announced) = std::sync::mpsc::sync_channel(TITLES_WAITING_MAX);
-        let control = control::start(ControlDeps { config: &config, sources, titles, frame_bytes: FRAME_BYTES });
+        let (events, said) = std::sync::mpsc::sync_channel(EVENTS_TO_DOOR_MAX);
+        let event_stats = sources.events.clone();
+        let control = control::start(ControlDeps {
+            config: &config,
+            sources,
+            titles,
+            events,
+            event_stats: event_stats.clone(),
+            frame_bytes: FRAME_BYTES,
+        });
         let deps = DoorDeps {
             config: &config,
             clock: clock.clone(),
@@ -123,6 +133,8 @@ impl Rig {
             listeners: listeners.clone(),
             pump: pump.clone(),
             announced,
+            events: said,
+            event_stats,
         };
         let door = door.start(deps).expect("open");
         let stop = Arc::new(AtomicBool::new(false));

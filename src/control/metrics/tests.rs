@@ -1,3 +1,5 @@
+//! K5: the table against `/status`, the documents and the dashboard.
+
 use std::{fs, path::Path};
 
 use super::*;
