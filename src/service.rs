@@ -38,10 +38,11 @@ use crate::{
             event::LiveEvent,
             feed::FeedDeps,
         },
+        pull::{self, PullDeps, PullHandle},
         station_socket::{IngestError, IngestHandle, StationSocket},
     },
     journal::{Journal, journal},
-    limits::TITLES_WAITING_MAX,
+    limits::{RELAY_PCM, TITLES_WAITING_MAX},
     logging::LogHandle,
     meter::{
         MeterStats,
@@ -52,12 +53,14 @@ use crate::{
     relay::{self, RelayDeps, RelayHandle, RelayStats},
     router::AudioInputRouter,
     signals::Signals,
-    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PumpStats},
+    stats::{EncoderStats, IngestStats, ListenerStats, LiveStats, PullStats, PumpStats},
     sys,
 };
 
 /// How often the main thread looks whether the tower is alive.
 const LOOK_MS: u16 = 500;
+/// Of the relay's queue where no stream is pulled: the least that a queue has.
+const RELAY_FRAMES_NONE: usize = 2;
 
 /// Why the tower does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,9 @@ pub enum ServiceError {
     /// The threads of the relay.
     #[error("cannot start the relay: {0}")]
     Relay(io::Error),
+    /// The thread that pulls a stream.
+    #[error("cannot start to pull the stream: {0}")]
+    Pull(io::Error),
     /// A thread did not end.
     #[error("the tower stopped, but not all of it in time")]
     Unclean,
@@ -134,6 +140,7 @@ pub struct TowerService {
     door: DoorHandle,
     control: ControlHandle,
     relay: Option<RelayHandle>,
+    pull: Option<PullHandle>,
     pump_journal: Journal<PumpEvent>,
     live_journal: Journal<LiveEvent>,
     journal_wake: Arc<EventFd>,
@@ -155,8 +162,10 @@ impl TowerService {
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
         let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
         let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
-        let relay_stats = Arc::<RelayStats>::default();
-        let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
+        let (relay_stats, pull_stats) = (Arc::<RelayStats>::default(), Arc::<PullStats>::default());
+        // A queue that nobody fills takes next to no room.
+        let relay_frames = if config.pull.is_some() { RELAY_PCM.frames_max } else { RELAY_FRAMES_NONE };
+        let router = Arc::new(AudioInputRouter::with_relay(config.input.buffer_frames, relay_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
         let station = StationSocket::bind(&config.ingest, router.clone(), ingest_stats.clone())?;
@@ -201,6 +210,7 @@ impl TowerService {
             encoder: encoder_stats,
             listeners: listeners.clone(),
             relay: config.relay.as_ref().map(|target| (target.clone(), relay_stats.clone())),
+            pull: config.pull.as_ref().map(|source| (source.clone(), pull_stats.clone())),
             ingest: ingest_stats,
             router: router.clone(),
             mp3: ends.mp3,
@@ -215,6 +225,7 @@ impl TowerService {
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
+        let pull = pull_of(config, router.clone(), pull_stats)?;
         let meter = meter.start()?;
         let door = door.start(DoorDeps {
             config,
@@ -229,6 +240,7 @@ impl TowerService {
         let relay = relay_of(config, relay_stats)?;
         Ok(Self {
             relay,
+            pull,
             ingest,
             encoder,
             pump,
@@ -304,6 +316,9 @@ impl TowerService {
         if let Some(capture) = &mut self.capture {
             capture.stop();
         }
+        if let Some(pull) = &mut self.pull {
+            pull.stop();
+        }
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();
@@ -329,6 +344,18 @@ fn relay_of(config: &TowerConfig, stats: Arc<RelayStats>) -> Result<Option<Relay
     let control_socket = &config.control.socket;
     let started = relay::start(RelayDeps { target, stream, bitrate_kbps, control_socket, stats });
     started.map(Some).map_err(ServiceError::Relay)
+}
+
+fn pull_of(
+    config: &TowerConfig,
+    router: Arc<AudioInputRouter>,
+    stats: Arc<PullStats>,
+) -> Result<Option<PullHandle>, ServiceError> {
+    let Some(source) = config.pull.clone() else {
+        return Ok(None);
+    };
+    let ffmpeg = config.encoder.ffmpeg.clone();
+    pull::start(PullDeps { source, ffmpeg, router, stats }).map(Some).map_err(ServiceError::Pull)
 }
 
 fn host_in_url(http: &HttpConfig) -> String {

@@ -72,7 +72,7 @@ impl TitleDesk {
         }
         let wanted = match sight.source {
             Source::Station => self.station.as_ref().unwrap_or(&self.name),
-            Source::Live | Source::File | Source::Tone => &self.name,
+            Source::Live | Source::Relay | Source::File | Source::Tone => &self.name,
             Source::Silence => return,
         };
         if *wanted != self.shown {

@@ -30,6 +30,7 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
         live_device: None,
         meter: Default::default(),
         relay: None,
+        pull: None,
         box_report: None,
         started_ns: crate::sys::time::now_ns(),
     };

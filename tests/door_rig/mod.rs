@@ -109,6 +109,7 @@ impl Rig {
             live_device: None,
             meter: Default::default(),
             relay: None,
+            pull: None,
             box_report: None,
             started_ns: now_ns(),
         };

@@ -3,7 +3,7 @@
 use super::{
     super::kind::Kind::{
         self, Address, Bitrate, Bool, Choice, Decimal, Device, File, Hosts, Inputs, IntegerOf, Millis, Mount, Place,
-        Seconds, Text, ToneHz,
+        Seconds, StreamUrl, Text, ToneHz,
     },
     Key, LEVEL, Schema, integer, key,
 };
@@ -60,6 +60,7 @@ const KEYS: &[Key] = &[
     key("live.silence_sec", "", Seconds { max: 86_400 }, "10", "Silent for so long, it gives way to the next input; 0: never"),
     key("live.resume_dbfs", "", DBFS, "-54", "Above this RMS level, in dBFS, the card counts as heard"),
     key("live.resume_sec", "", Seconds { max: 3600 }, "2", "Heard for so long, it is on air (again); a card that was opened starts silent"),
+    key("pull.url", "TOWER_PULL_URL", StreamUrl, "\"\"", "Another radio's stream as the input \"relay\", which input.order has to name; \"\": none"),
     key("fallback.file", "TOWER_SILENCE_MP3_PATH", File { none: true }, "\"\"", "What to loop when there is no program, anything FFmpeg reads; \"\": the tone"),
     key("fallback.tone_hz", "TOWER_TONE_FREQUENCY", ToneHz, "440", "Pitch of the fallback tone; 0: silence instead of a tone"),
     key("encoder.enabled", "TOWER_ENCODER_ENABLED", Bool, "true", "false: no FFmpeg is started and silent frames are on air, for tests"),
