@@ -6,6 +6,7 @@ mod common;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -30,7 +31,6 @@ fn tower(url: &str) -> Setup {
         .env("TOWER_PULL_URL", url)
         .env("TOWER_INPUTS", "station,relay")
         .env("TOWER_PCM_GRACE_SEC", "0")
-        .env("TOWER_CUSHION_MS", "0")
         .env("TOWER_TONE_FREQUENCY", "300")
 }
 
@@ -52,11 +52,17 @@ fn last_pitch(recording: &Recording, tower: &Tower) -> f64 {
     pitch_hz(&left[left.len().saturating_sub(26_000)..left.len().saturating_sub(2000)])
 }
 
-fn assert_pitch(recorder: &Recorder, tower: &Tower, hz: f64) {
-    // What the encoder and the batch hold, and half a second to be judged.
-    std::thread::sleep(Duration::from_millis(1300));
-    let pitch = last_pitch(&recorder.so_far(), tower);
-    assert!((pitch - hz).abs() < 1.0, "{pitch} Hz and not {hz}");
+/// The tone comes to be heard, and is for half a second. (Not at once: the radio itself has silence before its first frame.)
+fn hear_pitch(recorder: &Recorder, tower: &Tower, hz: f64) {
+    let start = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_millis(250));
+        let pitch = last_pitch(&recorder.so_far(), tower);
+        if (pitch - hz).abs() < 1.0 {
+            return;
+        }
+        assert!(start.elapsed() < SOON, "{pitch} Hz and not {hz}\n{}", tower.log());
+    }
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     let tower = tower(&format!("http://127.0.0.1:{port}/stream")).start();
     let recorder = Recorder::start(tower.port);
     wait_for_source(&tower, "relay");
-    assert_pitch(&recorder, &tower, 440.0);
+    hear_pitch(&recorder, &tower, 440.0);
     let status = tower.status();
     let pull = &status["pull"];
     assert_eq!((&pull["state"], &pull["standing"]), (&"running".into(), &"present".into()), "{pull:#}");
@@ -82,7 +88,7 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     assert!(WAITS_MS.contains(&played), "{played} ms");
     let status = tower.status();
     assert!(status["pull"]["error"].is_string() && status["pull"]["gaps"] == 1, "{status:#}");
-    assert_pitch(&recorder, &tower, 300.0);
+    hear_pitch(&recorder, &tower, 300.0);
 
     let dir = first.dir.clone();
     drop(first);
@@ -92,7 +98,7 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     wait_for_source(&tower, "relay");
     println!("back: heard after {} ms", back.elapsed().as_millis());
     assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
-    assert_pitch(&recorder, &tower, 440.0);
+    hear_pitch(&recorder, &tower, 440.0);
     let recording = recorder.stop();
     recording.assert_no_break();
     recording.assert_decoders_are_content(&tower.dir);
@@ -111,7 +117,7 @@ fn pull_an_ffmpeg_that_is_killed_is_replaced_before_what_waits_is_used_up() {
         status["pull"]["restarts"] == 1 && status["pull"]["state"] == "running"
     });
     tower.wait_for_log("FFmpeg was ended by SIGKILL", SOON);
-    assert_pitch(&recorder, &tower, 440.0);
+    hear_pitch(&recorder, &tower, 440.0);
     let status = tower.status();
     assert!(status["pull"]["gaps"] == 0 && status["source"] == "relay", "{status:#}");
     recorder.stop().assert_no_break();
@@ -207,8 +213,28 @@ fn bad_radio() -> u16 {
     port
 }
 
+/// Sends four seconds of a tone at once, and then nothing, and keeps the connection.
+fn radio_that_stalls() -> u16 {
+    let tone = ["-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=f=440:r=48000:d=4", "-f", "mp3", "pipe:1"];
+    let mp3 = Command::new("ffmpeg").args(tone).output().expect("ffmpeg").stdout;
+    assert!(mp3.len() > 20_000);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n");
+            let _ = stream.write_all(&mp3);
+            held.push(stream);
+        }
+    });
+    port
+}
+
 #[test]
 fn pull_sources_that_are_none_are_said_once_each_and_harm_nothing() {
+    let stalling = tower(&format!("http://127.0.0.1:{}/x", radio_that_stalls())).start();
     let tower = tower(&format!("http://127.0.0.1:{}/x", bad_radio())).start();
     tower.wait_until("on air", SOON, |status| status["frames_on_air"].as_u64() > Some(80));
     let recorder = Recorder::start(tower.port);
@@ -222,6 +248,15 @@ fn pull_sources_that_are_none_are_said_once_each_and_harm_nothing() {
     let status = tower.status();
     assert!(status["source"] == "tone" && status["pull"]["standing"] == "absent", "{status:#}");
     assert_eq!(tower.log().matches("404 Not Found").count(), 1, "{}", tower.log());
+    // What has come of one that stalls is heard to its end; it is given up 5 s after its last sound.
+    stalling.wait_for_log("no sound for 5 s; it is tried again", SOON);
+    let log = stalling.log();
+    let is_in_order = |words: &[&str]| words.iter().try_fold(0, |at, word| Some(at + log[at..].find(word)?)).is_some();
+    assert!(
+        is_in_order(&["PROGRAM (relay): the relayed stream comes", "-> FALLBACK (tone)", "no sound for 5 s"]),
+        "{log}"
+    );
+    assert_eq!(stalling.stop().0.code(), Some(0));
     // A stop waits for none of them.
     let (ended, took) = tower.stop();
     assert!(ended.code() == Some(0) && took < Duration::from_secs(3), "{ended:?} after {took:?}");

@@ -160,9 +160,10 @@ fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
     let is_named = input.order.contains(&InputId::Relay);
     conflicts.check(
         config.pull.is_none() || is_named,
-        "pull.url",
+        // Not at pull.url, whose value may be a secret.
         "input.order",
-        "would never be heard: name \"relay\" in input.order, where it belongs among the others".into(),
+        "pull.url",
+        "does not name \"relay\", so the stream of pull.url would never be heard: put it where it belongs".into(),
     );
     conflicts.check(
         config.pull.is_some() || !is_named,

@@ -2,7 +2,7 @@
 //!
 //! The stream is gathered until 3 s of it wait, then all of it goes into the router's queue, and what comes later
 //! follows at once. So the queue is the cushion, and the pump's tick takes it up. When nothing is left the
-//! input is closed in that tick, the next one is heard, and gathering begins anew: a stream that is
+//! input is closed, the next one is heard in that tick, and gathering begins anew: a stream that is
 //! behind would otherwise be heard in shreds.
 //!
 //! *Two clocks.* The sender's is not ours. The live input holds a queue of 96 ms at its place within a millisecond;
@@ -96,6 +96,13 @@ impl Cushion {
         self.stats.queue_ms.set(Some(self.waiting_ms()));
         self.stats.correction_ppm.set(self.is_begun.then(|| self.pace.correction() * 1e6));
         is_dry
+    }
+
+    /// Nothing more comes. What waits is played, and the tick after its last frame is another input's.
+    pub fn end(&mut self) {
+        if self.is_begun {
+            self.router.close(InputId::Relay);
+        }
     }
 
     /// What comes from now on is not the continuation of what came: another FFmpeg gives it. What waits is played.

@@ -239,6 +239,7 @@ impl Pull {
 
     fn let_go(&mut self, why: String) {
         self.child = None;
+        self.cushion.end();
         self.deps.stats.pid.store(0, Relaxed);
         words_of(&self.deps.stats).title.clear();
         self.complain(why);

@@ -81,7 +81,10 @@ fn pull_another_ffmpeg_is_another_stream_and_what_waits_of_the_old_one_is_played
     let mut bench = Bench::new();
     bench.send(3100);
     let first = bench.pop().expect("a frame").stream;
+    bench.cushion.end();
+    assert!(bench.router.is_closed(InputId::Relay), "it may be the end");
     bench.cushion.part();
+    assert!(!bench.router.is_closed(InputId::Relay), "it is not");
     bench.send(100);
     let streams: Vec<u64> = std::iter::from_fn(|| bench.pop()).map(|frame| frame.stream).collect();
     let old = streams.iter().take_while(|stream| **stream == first).count();
