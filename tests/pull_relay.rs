@@ -22,8 +22,9 @@ use nix::{
 };
 
 const SOON: Duration = Duration::from_secs(30);
-/// What waits of a stream when it is heard, and all that ever may (limits: `PULL_BEGIN_MS`, `RELAY_PCM`).
-const WAITS_MS: std::ops::RangeInclusive<u128> = 2500..=6000;
+/// What waits of a stream when it is heard (limits: `PULL_BEGIN_MS`), less what has been played; and the most that ever waits
+/// (`RELAY_PCM`), with what a busy machine lets come to FFmpeg before it can be taken.
+const WAITS_MS: std::ops::RangeInclusive<u128> = 1500..=12_000;
 
 /// A tower that hears `url` and nothing else; its own tone is 300 Hz.
 fn tower(url: &str) -> Setup {
@@ -70,13 +71,13 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     let first = radio();
     let port = first.port;
     let tower = tower(&format!("http://127.0.0.1:{port}/stream")).start();
-    let recorder = Recorder::start(tower.port);
     wait_for_source(&tower, "relay");
+    let recorder = Recorder::start(tower.port);
     hear_pitch(&recorder, &tower, 440.0);
     let status = tower.status();
     let pull = &status["pull"];
     assert_eq!((&pull["state"], &pull["standing"]), (&"running".into(), &"present".into()), "{pull:#}");
-    assert!(pull["queue_ms"].as_f64().is_some_and(|ms| (2000.0..=5500.0).contains(&ms)), "{pull:#}");
+    assert!(pull["queue_ms"].as_f64().is_some_and(|ms| (1000.0..=6000.0).contains(&ms)), "{pull:#}");
     assert!(pull["rms_dbfs"][0].as_f64().is_some_and(|rms| (rms + 23.0).abs() < 1.0), "{pull:#}");
     assert!(pull["error"].is_null() && status["reason"] == "the relayed stream comes", "{status:#}");
 
@@ -102,7 +103,8 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     let recording = recorder.stop();
     recording.assert_no_break();
     recording.assert_decoders_are_content(&tower.dir);
-    assert!(!recording.disconnected && tower.figure("ticks/underruns") == 0);
+    // Four ticks are the most that an input may miss (R6).
+    assert!(!recording.disconnected && tower.figure("ticks/underruns") <= 4, "{:#}", tower.status());
     assert_eq!(tower.stop().0.code(), Some(0));
 }
 

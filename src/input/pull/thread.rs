@@ -219,8 +219,13 @@ impl Pull {
     fn has_ended(&mut self) {
         let status = self.child.as_mut().and_then(PullChild::finish);
         self.hear_words();
-        let ending = status.map_or_else(|| "FFmpeg closed its output".to_owned(), ending);
-        let why = if self.last_words.is_empty() { ending } else { std::mem::take(&mut self.last_words) };
+        let words = std::mem::take(&mut self.last_words);
+        // Its words are the reason where it gave up by itself; else they are of a frame that was damaged some time ago.
+        let why = match status {
+            Some(status) if matches!(status.code(), None | Some(0)) || words.is_empty() => ending(status),
+            Some(_) => words,
+            None => "FFmpeg closed its output".to_owned(),
+        };
         self.life.step(Happened::Ended, now_ns());
         self.let_go(why);
     }
