@@ -53,6 +53,12 @@ pub const PULL_STALL_MS: u64 = 5000;
 pub const PULL_RETRY_SEC_MAX: u64 = 10;
 /// Characters of a pulled stream's title; the rest is cut.
 pub const PULL_TITLE_CHARS_MAX: usize = 200;
+/// Address space of the process that speaks mDNS; it dies at the bound and is started again.
+pub const ANNOUNCER_BYTES_MAX: u64 = 256 << 20;
+/// After so long it is started again, and the port is asked for again that another program had.
+pub const ANNOUNCE_RETRY_MS: u64 = 60_000;
+/// At a stop it has this long for its goodbye.
+pub const ANNOUNCE_GOODBYE_MS: u64 = 1000;
 /// PCM from the pump to the encoder: 3 s. Only a wedged encoder thread fills it.
 pub const PUMP_TO_ENCODER: QueueLimit = QueueLimit { frames_max: 128, when_full: WhenFull::DropNewest };
 /// PCM kept for a new encoder: 6 s of lead-in, cushion and start-up.

@@ -7,6 +7,7 @@
 use std::{
     fmt::Display,
     io,
+    net::SocketAddr,
     os::fd::AsFd,
     sync::{
         Arc,
@@ -24,6 +25,7 @@ use nix::{
 };
 
 use crate::{
+    announce::{self, AnnounceHandle, Announced},
     appliance::{BoxPlaces, report::Report},
     config::{HttpConfig, TowerConfig},
     control::{self, ControlDeps, ControlHandle, status::StatusSources},
@@ -86,6 +88,9 @@ pub enum ServiceError {
     /// The thread that pulls a stream.
     #[error("cannot start to pull the stream: {0}")]
     Pull(io::Error),
+    /// The thread that tells the network.
+    #[error("cannot start to announce the stream: {0}")]
+    Announce(io::Error),
     /// A thread did not end.
     #[error("the tower stopped, but not all of it in time")]
     Unclean,
@@ -141,6 +146,7 @@ pub struct TowerService {
     control: ControlHandle,
     relay: Option<RelayHandle>,
     pull: Option<PullHandle>,
+    announce: Option<AnnounceHandle>,
     pump_journal: Journal<PumpEvent>,
     live_journal: Journal<LiveEvent>,
     journal_wake: Arc<EventFd>,
@@ -238,9 +244,11 @@ impl TowerService {
         })?;
         let control = control::start(ControlDeps { config, sources, titles, frame_bytes })?;
         let relay = relay_of(config, relay_stats)?;
+        let announce = announce_of(config, door.local_addr())?;
         Ok(Self {
             relay,
             pull,
+            announce,
             ingest,
             encoder,
             pump,
@@ -306,6 +314,9 @@ impl TowerService {
     pub fn stop(mut self, timeout: Duration) -> Result<(), ServiceError> {
         let stopped = Arc::new(AtomicBool::new(false));
         fence::raise("tower:fence", timeout, stopped.clone());
+        if let Some(announce) = &self.announce {
+            announce.wish_to_stop();
+        }
         self.control.stop();
         if let Some(relay) = self.relay.take() {
             relay.stop();
@@ -323,6 +334,9 @@ impl TowerService {
         self.fallback.stop();
         self.encoder.stop();
         self.ingest.stop();
+        if let Some(announce) = &mut self.announce {
+            announce.stop();
+        }
         log_all(&mut self.pump_journal, PumpEvent::level);
         log_all(&mut self.live_journal, LiveEvent::level);
         stopped.store(true, SeqCst);
@@ -344,6 +358,11 @@ fn relay_of(config: &TowerConfig, stats: Arc<RelayStats>) -> Result<Option<Relay
     let control_socket = &config.control.socket;
     let started = relay::start(RelayDeps { target, stream, bitrate_kbps, control_socket, stats });
     started.map(Some).map_err(ServiceError::Relay)
+}
+
+fn announce_of(config: &TowerConfig, door: SocketAddr) -> Result<Option<AnnounceHandle>, ServiceError> {
+    let announced = Announced::of(&config.stream.name, door.ip(), door.port()).filter(|_| config.announce);
+    announced.map(announce::start).transpose().map_err(ServiceError::Announce)
 }
 
 fn pull_of(

@@ -90,6 +90,7 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_SLOW", "skip"),
         ("TOWER_RELAY_URL", "http://source:hackme@icecast/live.mp3"),
         ("TOWER_PULL_URL", "https://me:hackme@radio.example/stream"),
+        ("TOWER_ANNOUNCE", "off"),
         ("TOWER_CUSHION_MS", "0"),
         ("TOWER_FFMPEG", "/opt/ffmpeg"),
         ("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", "5000"),
@@ -111,6 +112,7 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (7, 6));
     assert_eq!((config.stream.client_timeout_ms, config.stream.burst_ms, config.stream.slow), (300, 500, Slow::Skip));
     assert_eq!(config.relay.map(|to| to.to_string()).as_deref(), Some("http://icecast:8000/live.mp3"));
+    assert!(!config.announce);
     assert_eq!(config.ingest.socket, Path::new("/a/p.sock"));
     assert_eq!(config.control.socket, Path::new("/b/c.sock"));
     assert_eq!(config.control.web_socket, Path::new("/b/web.sock"));

@@ -15,6 +15,8 @@ pub struct TowerConfig {
     pub relay: Option<Target>,
     /// `[pull]`: the stream that is the input `relay`; none: there is no such input.
     pub pull: Option<Source>,
+    /// `[announce]`: the network is told by mDNS.
+    pub announce: bool,
     /// Where stations connect.
     pub ingest: IngestConfig,
     /// Who may change things.

@@ -60,6 +60,7 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
         },
         relay: Target::parse(layers.text("relay.url")),
         pull: Source::parse(layers.text("pull.url")),
+        announce: layers.truth("announce.enabled"),
         ingest: IngestConfig {
             socket: places.resolve(layers.text("ingest.socket")),
             frame_samples: layers.integer("ingest.frame_samples"),

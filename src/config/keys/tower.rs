@@ -41,6 +41,7 @@ const KEYS: &[Key] = &[
     key("stream.backlog_sec", "", integer(1, limits::BACKLOG_SEC_MAX as u64), "6", "Seconds of audio that the system may hold for one listener"),
     key("stream.slow", "TOWER_SLOW", SLOW, "\"drop\"", "What happens to a slow listener: \"drop\" disconnects it, \"skip\" moves it to live"),
     key("relay.url", "TOWER_RELAY_URL", Mount, "\"\"", "Icecast server that gets the stream too, for more listeners than this machine can serve"),
+    key("announce.enabled", "TOWER_ANNOUNCE", Bool, "true", "Tell the network by mDNS where the stream is, unless another program of this machine speaks mDNS"),
     key("ingest.socket", "TOWER_SOCKET_PATH", Place, "\"{runtime}/pcm.sock\"", "Unix socket that takes PCM"),
     key("ingest.frame_samples", "", IntegerOf(&[1024, 1152]), "1024", "Samples per channel in a sender's frame: 1024 (station) or 1152 (pump)"),
     key("control.socket", "TOWER_CONTROL_SOCKET_PATH", Place, "\"{runtime}/control.sock\"", "Unix socket that takes HTTP and may change things; web.sock lies beside it"),
