@@ -1,3 +1,5 @@
+//! The cushion: what is heard of what is sent, and two clocks for an hour.
+
 use std::f64::consts::TAU;
 
 use super::*;
