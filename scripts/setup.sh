@@ -16,7 +16,7 @@ needs_build=(cc:build-essential pkg-config:pkg-config lib/alsa:libasound2-dev)
 needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
 needs_test=("${needs_run[@]}" icecast2:icecast2 mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
 	shellcheck:shellcheck genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs mksquashfs:squashfs-tools
-	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
+	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk promtool:prometheus)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)
@@ -70,7 +70,7 @@ apt_install() {
 	}
 }
 
-# The benchmark compares with Icecast's program. Its service, which would take port 8000, is
+# Of some packages the program is wanted and not the service (Icecast's would take port 8000), which is
 # neither started (Debian's way to say so is policy-rc.d) nor enabled.
 install_without_service() {
 	local policy=/usr/sbin/policy-rc.d mine=
@@ -109,7 +109,10 @@ install_missing() {
 	say "installing: ${packages[*]}"
 	local plain=()
 	for need in "${packages[@]}"; do
-		if [ "$need" = icecast2 ]; then install_without_service icecast2; else plain+=("$need"); fi
+		case $need in
+		icecast2 | prometheus) install_without_service "$need" ;;
+		*) plain+=("$need") ;;
+		esac
 	done
 	[ ${#plain[@]} = 0 ] || apt_install "${plain[@]}"
 	for need in "${missing[@]}"; do
