@@ -140,6 +140,11 @@ impl AudioInputRouter {
         self.inputs[input as usize].stream_from.load(SeqCst).saturating_add(frame)
     }
 
+    /// Position in the queue of the frame that is pushed next.
+    pub fn next_position(&self, input: InputId) -> u64 {
+        self.inputs[input as usize].queue.positions().1
+    }
+
     /// Frames that ever left an input's queue: a frame at a lower position was heard, or dropped.
     pub fn popped(&self, input: InputId) -> u64 {
         self.inputs[input as usize].queue.positions().0

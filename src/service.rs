@@ -12,6 +12,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc::SyncSender,
     },
     time::Duration,
 };
@@ -27,6 +28,7 @@ use nix::{
 use crate::{
     announce::{self, AnnounceHandle, Announced},
     appliance::{BoxPlaces, report::Report},
+    broadcast::title_desk::Announcement,
     config::{HttpConfig, TowerConfig},
     control::{self, ControlDeps, ControlHandle, status::StatusSources},
     door::{Door, DoorDeps, DoorHandle},
@@ -231,7 +233,7 @@ impl TowerService {
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
-        let pull = pull_of(config, router.clone(), pull_stats)?;
+        let pull = pull_of(config, router.clone(), titles.clone(), pull_stats)?;
         let meter = meter.start()?;
         let door = door.start(DoorDeps {
             config,
@@ -368,13 +370,14 @@ fn announce_of(config: &TowerConfig, door: SocketAddr) -> Result<Option<Announce
 fn pull_of(
     config: &TowerConfig,
     router: Arc<AudioInputRouter>,
+    titles: SyncSender<Announcement>,
     stats: Arc<PullStats>,
 ) -> Result<Option<PullHandle>, ServiceError> {
     let Some(source) = config.pull.clone() else {
         return Ok(None);
     };
     let ffmpeg = config.encoder.ffmpeg.clone();
-    pull::start(PullDeps { source, ffmpeg, router, stats }).map(Some).map_err(ServiceError::Pull)
+    pull::start(PullDeps { source, ffmpeg, router, titles, stats }).map(Some).map_err(ServiceError::Pull)
 }
 
 fn host_in_url(http: &HttpConfig) -> String {

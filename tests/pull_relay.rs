@@ -13,6 +13,7 @@ use std::{
 use common::{
     Setup, Tower,
     icecast::Icecast,
+    icy::{Icy, read_for},
     listener::{Recorder, Recording},
     sound::pitch_hz,
 };
@@ -101,6 +102,11 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
     hear_pitch(&recorder, &tower, 440.0);
     let recording = recorder.stop();
+    println!(
+        "longest time between two frames on air {} ms, between two reads {:?}",
+        tower.figure("worst_gap_ms"),
+        recording.worst_gap
+    );
     recording.assert_no_break();
     recording.assert_decoders_are_content(&tower.dir);
     // Four ticks are the most that an input may miss (R6).
@@ -149,6 +155,8 @@ fn pull_an_icecast_is_heard_with_a_secret_in_its_url_that_nobody_sees_and_tells_
     let url = format!("http://me:hackme@127.0.0.1:{}/stream?token=hidden", icecast.port);
     let tower = tower(&url).start();
     wait_for_source(&tower, "relay");
+    let mut listener = TcpStream::connect(("127.0.0.1", tower.port)).expect("connected");
+    listener.write_all(b"GET /live?metaint=1024 HTTP/1.0\r\nIcy-MetaData: 1\r\n\r\n").expect("sent");
     let pid = pid(&tower);
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("FFmpeg runs");
     let line = String::from_utf8_lossy(&line);
@@ -164,6 +172,11 @@ fn pull_an_icecast_is_heard_with_a_secret_in_its_url_that_nobody_sees_and_tells_
     tower.wait_until("a long title is cut", SOON, |status| {
         status["pull"]["title"].as_str().is_some_and(|title| title.starts_with("xxx") && title.len() <= 200)
     });
+    // A listener of this tower is told it too, when it is heard: after what waits.
+    let heard = read_for(&mut listener, Duration::from_secs(6));
+    let head = heard.windows(4).position(|four| four == b"\r\n\r\n").expect("a response head") + 4;
+    let titles: Vec<String> = Icy::of(&heard[head..], 1024).titles.into_iter().map(|(_, text)| text).collect();
+    assert!(titles.iter().any(|title| title.contains("\"W\" 'a'")), "{titles:?}");
     assert_eq!(tower.status()["pull"]["url"], format!("http://127.0.0.1:{}/stream", icecast.port));
     // A stream that is gone: the reason, too, is without the secret.
     drop(icecast);

@@ -83,7 +83,7 @@ fn cut(title: &str) -> String {
     let mut left = ENCODED_BYTES_MAX;
     let fits = |c: &char| {
         let bytes = if c.is_ascii_alphanumeric() { 1 } else { 3 * c.len_utf8() };
-        left = left.checked_sub(bytes).unwrap_or_default();
+        left = left.saturating_sub(bytes);
         left > 0
     };
     title.chars().take_while(fits).collect()

@@ -84,6 +84,12 @@ impl Cushion {
         self.is_begun.then(|| self.queued_ms())
     }
 
+    /// What comes next will be at this position in the router's queue, within a frame or two.
+    pub fn next_position(&self) -> u64 {
+        let gathered = self.fifo.len() / PUMP_FRAME_VALUES;
+        self.router.next_position(InputId::Relay) + gathered as u64
+    }
+
     /// Time has passed. True if nothing is left: the input is closed.
     pub fn look(&mut self, now_ns: u64) -> bool {
         let is_dry = self.is_begun && self.queued_ms() == 0;

@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::SyncSender,
     },
     thread::JoinHandle,
 };
@@ -25,8 +26,9 @@ use super::{
     words::{self, Said},
 };
 use crate::{
+    broadcast::title_desk::Announcement,
     limits::{PULL_STALL_MS, PULL_START_MS},
-    router::AudioInputRouter,
+    router::{AudioInputRouter, InputId},
     stats::{PullStats, PullWords},
     sys::{thread, time::now_ns},
 };
@@ -44,6 +46,8 @@ pub struct PullDeps {
     pub ffmpeg: PathBuf,
     /// Where frames go.
     pub router: Arc<AudioInputRouter>,
+    /// Where titles go, to be told when they are heard.
+    pub titles: SyncSender<Announcement>,
     /// Written here.
     pub stats: Arc<PullStats>,
 }
@@ -207,12 +211,26 @@ impl Pull {
         let Some(child) = &mut self.child else {
             return;
         };
-        let (source, stats, last_words) = (&self.deps.source, &self.deps.stats, &mut self.last_words);
+        let (source, last_words) = (&self.deps.source, &mut self.last_words);
+        // Of several only the newest is true.
+        let mut newest = None;
         child.words(|line| match words::read(line, source) {
-            Some(Said::Title(title)) => words_of(stats).title = title,
+            Some(Said::Title(title)) => newest = Some(title),
             Some(Said::Complaint(complaint)) => *last_words = complaint,
             None => {}
         });
+        if let Some(title) = newest {
+            self.tell_title(title);
+        }
+    }
+
+    /// What comes from now on is of this title; empty: it has none.
+    fn tell_title(&self, title: String) {
+        let text = Some(title.clone()).filter(|title| !title.is_empty());
+        let from = Some(self.cushion.next_position());
+        // One that finds no room is missing on air; the next one comes with the next song.
+        let _ = self.deps.titles.try_send(Announcement { of: InputId::Relay, from, text });
+        words_of(&self.deps.stats).title = title;
     }
 
     /// FFmpeg has closed its output.
@@ -246,7 +264,9 @@ impl Pull {
         self.child = None;
         self.cushion.end();
         self.deps.stats.pid.store(0, Relaxed);
-        words_of(&self.deps.stats).title.clear();
+        if !words_of(&self.deps.stats).title.is_empty() {
+            self.tell_title(String::new());
+        }
         self.complain(why);
     }
 
