@@ -75,12 +75,13 @@ fn pull_a_radio_is_heard_by_its_pitch_gives_way_when_it_is_killed_and_is_heard_a
     wait_for_source(&tower, "relay");
     let recorder = Recorder::start(tower.port);
     hear_pitch(&recorder, &tower, 440.0);
-    let status = tower.status();
-    let pull = &status["pull"];
-    assert_eq!((&pull["state"], &pull["standing"]), (&"running".into(), &"present".into()), "{pull:#}");
-    assert!(pull["queue_ms"].as_f64().is_some_and(|ms| (1000.0..=6000.0).contains(&ms)), "{pull:#}");
-    assert!(pull["rms_dbfs"][0].as_f64().is_some_and(|rms| (rms + 23.0).abs() < 1.0), "{pull:#}");
-    assert!(pull["error"].is_null() && status["reason"] == "the relayed stream comes", "{status:#}");
+    tower.wait_until("all of it is told", SOON, |status| {
+        let pull = &status["pull"];
+        let is_heard = pull["state"] == "running" && pull["standing"] == "present" && pull["error"].is_null();
+        let waits = pull["queue_ms"].as_f64().is_some_and(|ms| (1000.0..=6000.0).contains(&ms));
+        let is_loud = pull["rms_dbfs"][0].as_f64().is_some_and(|rms| (rms + 23.0).abs() < 1.0);
+        is_heard && waits && is_loud && status["reason"] == "the relayed stream comes"
+    });
 
     first.signal(Signal::SIGKILL);
     let killed = Instant::now();
