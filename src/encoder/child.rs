@@ -274,6 +274,10 @@ impl Child {
             on_frame(to, &held[..len]);
         }
         if frames > 0 {
+            if self.frames_out == 0 {
+                // What was owed while it started says nothing: its first frames are those of the lead-in.
+                self.owing = Owing::default();
+            }
             self.frames_out += frames;
             self.last_frame_ms = now_ms;
             self.note_owing(now_ms);
