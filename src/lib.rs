@@ -32,6 +32,7 @@ pub mod control;
 
 pub mod service;
 
+pub mod announce;
 pub mod appliance;
 pub mod signals;
 

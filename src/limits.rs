@@ -30,6 +30,35 @@ pub struct QueueLimit {
 pub const INPUT_PCM: QueueLimit = QueueLimit { frames_max: 100, when_full: WhenFull::DropNewest };
 /// The largest input queue that may be configured: 24 s, 4.6 MB.
 pub const INPUT_PCM_FRAMES_MAX: usize = 1000;
+/// PCM of the stream that is pulled, on its way to the pump: 6 s. What waits here is what the network may
+/// stand still for. FFmpeg is not read beyond `PULL_FULL_MS`, so nothing is ever dropped.
+pub const RELAY_PCM: QueueLimit = QueueLimit { frames_max: 250, when_full: WhenFull::DropNewest };
+/// A pulled stream is heard when this much of it waits: a network that stands still for two seconds is not heard.
+pub const PULL_BEGIN_MS: u64 = 3000;
+/// While between this …
+pub const PULL_LOW_MS: u64 = 2500;
+/// … and this waits, nothing is stretched: the network moves it more than two clocks do.
+pub const PULL_HIGH_MS: u64 = 4000;
+/// Beyond the band by this, it is stretched by `PULL_PPM_MAX`; by less, in proportion.
+pub const PULL_SLOPE_MS: u64 = 500;
+/// How far a pulled stream may be stretched: a fortieth of a semitone, and more than clocks differ.
+pub const PULL_PPM_MAX: u32 = 1500;
+/// With this much waiting FFmpeg is not read; what is behind it waits in the network.
+pub const PULL_FULL_MS: u64 = 5000;
+/// From FFmpeg's start to its first sound: a name, a connection, TLS, a stream that comes slowly.
+pub const PULL_START_MS: u64 = 15_000;
+/// An FFmpeg that gives nothing for so long, though it is read, is ended: its source stands still.
+pub const PULL_STALL_MS: u64 = 5000;
+/// Between two attempts at a source at most.
+pub const PULL_RETRY_SEC_MAX: u64 = 10;
+/// Characters of a pulled stream's title; the rest is cut.
+pub const PULL_TITLE_CHARS_MAX: usize = 200;
+/// Address space of the process that speaks mDNS; it dies at the bound and is started again.
+pub const ANNOUNCER_BYTES_MAX: u64 = 256 << 20;
+/// After so long it is started again, and the port is asked for again that another program had.
+pub const ANNOUNCE_RETRY_MS: u64 = 60_000;
+/// At a stop it has this long for its goodbye.
+pub const ANNOUNCE_GOODBYE_MS: u64 = 1000;
 /// PCM from the pump to the encoder: 3 s. Only a wedged encoder thread fills it.
 pub const PUMP_TO_ENCODER: QueueLimit = QueueLimit { frames_max: 128, when_full: WhenFull::DropNewest };
 /// PCM kept for a new encoder: 6 s of lead-in, cushion and start-up.
@@ -357,6 +386,9 @@ pub const CATCH_UP_SPACING_MS: u64 = 8;
 /// How long the pump may wait for a frame of the input on air.
 pub const INPUT_WAIT_MS: u64 = 5;
 
+// What FFmpeg has begun to give when it is full fits; the band lies between the beginning and that.
+const _: () = assert!(RELAY_PCM.frames_max as u64 * TICK_MS >= PULL_FULL_MS + 500);
+const _: () = assert!(PULL_LOW_MS < PULL_BEGIN_MS && PULL_BEGIN_MS < PULL_HIGH_MS && PULL_HIGH_MS < PULL_FULL_MS);
 // A replay serves the lead-in, the longest cushion, the look-ahead, and leaves time to start.
 const _: () =
     assert!(REPLAY.frames_max as u64 >= LEAD_IN_FRAMES as u64 + CUSHION_MS_MAX / TICK_MS + ENCODER_LAG_FRAMES + 60);

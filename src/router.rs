@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use crate::{
     frame::{PUMP_FRAME_BYTES, PumpFrame},
-    limits::INPUT_PCM,
+    limits::{INPUT_PCM, RELAY_PCM},
     ring::{FrameRingBuffer, Push, RingStats},
     sys::{futex::Futex, time::now_ns},
 };
@@ -20,17 +20,20 @@ pub enum InputId {
     Live,
     /// The player on the PCM socket.
     Station,
+    /// Another radio's stream, pulled from the network.
+    Relay,
 }
 
 impl InputId {
     /// Every input, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Live, Self::Station];
+    pub const ALL: [Self; 3] = [Self::Live, Self::Station, Self::Relay];
 
     /// As it is written in configuration and status.
     pub fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Station => "station",
+            Self::Relay => "relay",
         }
     }
 }
@@ -63,14 +66,24 @@ pub struct InputFrame {
 impl AudioInputRouter {
     /// Queues of `buffer_frames` for every input; all are closed.
     pub fn new(buffer_frames: usize) -> Self {
-        let input = || Input {
-            queue: FrameRingBuffer::new(buffer_frames, PUMP_FRAME_BYTES, INPUT_PCM.when_full),
+        Self::with_relay(buffer_frames, buffer_frames)
+    }
+
+    /// The same, but for the relay: its queue is its cushion against the network and holds `relay_frames`.
+    pub fn with_relay(buffer_frames: usize, relay_frames: usize) -> Self {
+        let input = |input| Input {
+            queue: match input {
+                InputId::Live | InputId::Station => {
+                    FrameRingBuffer::new(buffer_frames, PUMP_FRAME_BYTES, INPUT_PCM.when_full)
+                }
+                InputId::Relay => FrameRingBuffer::new(relay_frames, PUMP_FRAME_BYTES, RELAY_PCM.when_full),
+            },
             pushed: Futex::default(),
             closed: AtomicBool::new(true),
             stream: AtomicU64::new(0),
             stream_from: AtomicU64::new(0),
         };
-        Self { inputs: [input(), input()] }
+        Self { inputs: InputId::ALL.map(input) }
     }
 
     /// Says that the input has a sender, or another one: what is pushed from now
@@ -125,6 +138,11 @@ impl AudioInputRouter {
     /// Position in the queue of a frame of the input's stream, by its place among the stream's frames.
     pub fn position_of(&self, input: InputId, frame: u64) -> u64 {
         self.inputs[input as usize].stream_from.load(SeqCst).saturating_add(frame)
+    }
+
+    /// Position in the queue of the frame that is pushed next.
+    pub fn next_position(&self, input: InputId) -> u64 {
+        self.inputs[input as usize].queue.positions().1
     }
 
     /// Frames that ever left an input's queue: a frame at a lower position was heard, or dropped.

@@ -7,10 +7,12 @@
 use std::{
     fmt::Display,
     io,
+    net::SocketAddr,
     os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc::SyncSender,
     },
     time::Duration,
 };
@@ -24,7 +26,9 @@ use nix::{
 };
 
 use crate::{
+    announce::{self, AnnounceHandle, Announced},
     appliance::{BoxPlaces, report::Report},
+    broadcast::title_desk::Announcement,
     config::{HttpConfig, TowerConfig},
     control::{self, ControlDeps, ControlHandle, status::StatusSources},
     door::{Door, DoorDeps, DoorHandle},
@@ -38,10 +42,11 @@ use crate::{
             event::LiveEvent,
             feed::FeedDeps,
         },
+        pull::{self, PullDeps, PullHandle},
         station_socket::{IngestError, IngestHandle, StationSocket},
     },
     journal::{Journal, journal},
-    limits::{EVENTS_TO_DOOR_MAX, TITLES_WAITING_MAX},
+    limits::{EVENTS_TO_DOOR_MAX, RELAY_PCM, TITLES_WAITING_MAX},
     logging::LogHandle,
     meter::{
         MeterStats,
@@ -52,12 +57,14 @@ use crate::{
     relay::{self, RelayDeps, RelayHandle, RelayStats},
     router::AudioInputRouter,
     signals::Signals,
-    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PumpStats},
+    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PullStats, PumpStats},
     sys,
 };
 
 /// How often the main thread looks whether the tower is alive.
 const LOOK_MS: u16 = 500;
+/// Of the relay's queue where no stream is pulled: the least that a queue has.
+const RELAY_FRAMES_NONE: usize = 2;
 
 /// Why the tower does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +87,12 @@ pub enum ServiceError {
     /// The threads of the relay.
     #[error("cannot start the relay: {0}")]
     Relay(io::Error),
+    /// The thread that pulls a stream.
+    #[error("cannot start to pull the stream: {0}")]
+    Pull(io::Error),
+    /// The thread that tells the network.
+    #[error("cannot start to announce the stream: {0}")]
+    Announce(io::Error),
     /// A thread did not end.
     #[error("the tower stopped, but not all of it in time")]
     Unclean,
@@ -134,6 +147,8 @@ pub struct TowerService {
     door: DoorHandle,
     control: ControlHandle,
     relay: Option<RelayHandle>,
+    pull: Option<PullHandle>,
+    announce: Option<AnnounceHandle>,
     pump_journal: Journal<PumpEvent>,
     live_journal: Journal<LiveEvent>,
     journal_wake: Arc<EventFd>,
@@ -155,8 +170,11 @@ impl TowerService {
         let (listeners, ingest_stats) = (Arc::<ListenerStats>::default(), Arc::<IngestStats>::default());
         let (live_stats, live_tap) = (Arc::<LiveStats>::default(), Arc::<MeterTap>::default());
         let (on_air_tap, meter_stats) = (Arc::<MeterTap>::default(), MeterStats::default());
-        let (relay_stats, event_stats) = (Arc::<RelayStats>::default(), Arc::<EventStats>::default());
-        let router = Arc::new(AudioInputRouter::new(config.input.buffer_frames));
+        let (relay_stats, pull_stats) = (Arc::<RelayStats>::default(), Arc::<PullStats>::default());
+        let event_stats = Arc::<EventStats>::default();
+        // A queue that nobody fills takes next to no room.
+        let relay_frames = if config.pull.is_some() { RELAY_PCM.frames_max } else { RELAY_FRAMES_NONE };
+        let router = Arc::new(AudioInputRouter::with_relay(config.input.buffer_frames, relay_frames));
         let clock = Arc::new(OnAirClock::new(config.encoder.cushion_frames())?);
 
         let station = StationSocket::bind(&config.ingest, router.clone(), ingest_stats.clone())?;
@@ -202,6 +220,7 @@ impl TowerService {
             listeners: listeners.clone(),
             events: event_stats.clone(),
             relay: config.relay.as_ref().map(|target| (target.clone(), relay_stats.clone())),
+            pull: config.pull.as_ref().map(|source| (source.clone(), pull_stats.clone())),
             ingest: ingest_stats,
             router: router.clone(),
             mp3: ends.mp3,
@@ -217,6 +236,7 @@ impl TowerService {
         encoder.start()?;
         let pump = pump.start()?;
         let capture = capture::start(&config.live, feed, live_reporter)?;
+        let pull = pull_of(config, router.clone(), titles.clone(), pull_stats)?;
         let meter = meter.start()?;
         let door = door.start(DoorDeps {
             config,
@@ -231,8 +251,11 @@ impl TowerService {
         })?;
         let control = control::start(ControlDeps { config, sources, titles, events, event_stats, frame_bytes })?;
         let relay = relay_of(config, relay_stats)?;
+        let announce = announce_of(config, door.local_addr())?;
         Ok(Self {
             relay,
+            pull,
+            announce,
             ingest,
             encoder,
             pump,
@@ -298,6 +321,9 @@ impl TowerService {
     pub fn stop(mut self, timeout: Duration) -> Result<(), ServiceError> {
         let stopped = Arc::new(AtomicBool::new(false));
         fence::raise("tower:fence", timeout, stopped.clone());
+        if let Some(announce) = &self.announce {
+            announce.wish_to_stop();
+        }
         self.control.stop();
         if let Some(relay) = self.relay.take() {
             relay.stop();
@@ -308,10 +334,16 @@ impl TowerService {
         if let Some(capture) = &mut self.capture {
             capture.stop();
         }
+        if let Some(pull) = &mut self.pull {
+            pull.stop();
+        }
         self.pump.stop();
         self.fallback.stop();
         self.encoder.stop();
         self.ingest.stop();
+        if let Some(announce) = &mut self.announce {
+            announce.stop();
+        }
         log_all(&mut self.pump_journal, PumpEvent::level);
         log_all(&mut self.live_journal, LiveEvent::level);
         stopped.store(true, SeqCst);
@@ -333,6 +365,24 @@ fn relay_of(config: &TowerConfig, stats: Arc<RelayStats>) -> Result<Option<Relay
     let control_socket = &config.control.socket;
     let started = relay::start(RelayDeps { target, stream, bitrate_kbps, control_socket, stats });
     started.map(Some).map_err(ServiceError::Relay)
+}
+
+fn announce_of(config: &TowerConfig, door: SocketAddr) -> Result<Option<AnnounceHandle>, ServiceError> {
+    let announced = Announced::of(&config.stream.name, door.ip(), door.port()).filter(|_| config.announce);
+    announced.map(announce::start).transpose().map_err(ServiceError::Announce)
+}
+
+fn pull_of(
+    config: &TowerConfig,
+    router: Arc<AudioInputRouter>,
+    titles: SyncSender<Announcement>,
+    stats: Arc<PullStats>,
+) -> Result<Option<PullHandle>, ServiceError> {
+    let Some(source) = config.pull.clone() else {
+        return Ok(None);
+    };
+    let ffmpeg = config.encoder.ffmpeg.clone();
+    pull::start(PullDeps { source, ffmpeg, router, titles, stats }).map(Some).map_err(ServiceError::Pull)
 }
 
 fn host_in_url(http: &HttpConfig) -> String {

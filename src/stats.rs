@@ -97,6 +97,8 @@ pub struct PumpStats {
     pub real_time: AtomicBool,
     /// How the sound card's input stands: `pump::presence::Standing` as a number.
     pub live: AtomicU8,
+    /// How the relay stands, in the same way.
+    pub relay: AtomicU8,
 }
 
 /// Written by the capture thread.
@@ -142,6 +144,36 @@ pub struct LiveWords {
     /// Its name for people.
     pub name: String,
     /// Why none runs; empty: one does.
+    pub error: String,
+}
+
+/// Written by the `tower:pull` thread.
+#[derive(Debug, Default)]
+pub struct PullStats {
+    /// `input::pull::PullState` as a number.
+    pub state: AtomicU8,
+    /// Process id of the FFmpeg that decodes; 0: none.
+    pub pid: AtomicU32,
+    /// FFmpegs that were started after the first one.
+    pub restarts: Counter,
+    /// Times that nothing waited any more and the input was absent.
+    pub gaps: Counter,
+    /// What waits for the pump, in milliseconds.
+    pub queue_ms: Figure,
+    /// By how much its sound is stretched, in parts per million (below 0: it is shortened).
+    pub correction_ppm: Figure,
+    /// Peak and RMS of what is taken in: it is heard when what waits before it was.
+    pub levels: SoundStats,
+    /// Locked by the thread when there is something new to say, and by readers.
+    pub words: Mutex<PullWords>,
+}
+
+/// What there is to say about a stream that is pulled.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct PullWords {
+    /// What it says that it plays; empty: nothing.
+    pub title: String,
+    /// Why it does not come; empty: it does.
     pub error: String,
 }
 

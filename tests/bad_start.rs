@@ -76,7 +76,12 @@ const BAD_VALUES: [(&str, &str, &str, &str); 24] = [
     ("control", "hosts = [\"a b\"]", "control.hosts is [\"a b\"]", "host names, such as"),
     ("input", "grace_sec = 86401", "input.grace_sec is 86401", "seconds, with or without a fraction, up to 86400"),
     ("input", "grace_sec = nan", "input.grace_sec is not a finite number", "up to 86400"),
-    ("input", "order = [\"station\", \"cd\"]", "input.order is [\"station\", \"cd\"]", "\"live\" and \"station\""),
+    (
+        "input",
+        "order = [\"station\", \"cd\"]",
+        "input.order is [\"station\", \"cd\"]",
+        "\"live\", \"station\" and \"relay\"",
+    ),
     ("fallback", "tone_hz = 19", "fallback.tone_hz is 19", "0, or a whole number from 20 to 20000"),
     ("fallback", "file = 3", "fallback.file is 3", "a path, or \"\" for none"),
     ("encoder", "ffmpeg = \"\"", "encoder.ffmpeg is \"\"", "the name or path of a program"),

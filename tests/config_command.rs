@@ -240,6 +240,16 @@ fn relay_the_printed_configuration_has_no_password() {
     let (code, out, _) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan/live.mp3"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("url = \"http://icecast.lan:8000/live.mp3\"") && !out.contains("hackme"), "{out}");
+    let pull =
+        ["config", "--set", "pull.url=https://me:hackme@radio.lan/x?t=hidden", "--set", "input.order=station,relay"];
+    let (code, out, _) = run(&pull);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("url = \"https://radio.lan/x\"") && !out.contains("hackme") && !out.contains("hidden"),
+        "{out}"
+    );
+    let (code, _, err) = run(&["config", "--set", "pull.url=ftp://me:hackme@radio.lan/x"]);
+    assert!(code == Some(2) && err.contains("http:// or https://") && !err.contains("hackme"), "{err}");
     let (code, _, err) = run(&["config", "--set", "relay.url=http://source:hackme@icecast.lan"]);
     assert!(!err.contains("hackme"), "{err}");
     assert!(code == Some(2) && err.contains("http://USER:PASSWORD@HOST:PORT/MOUNT"), "{err}");

@@ -79,7 +79,7 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_PCM_BUFFER_SIZE", "50"),
         ("TOWER_MP3_BUFFER_CAPACITY_FRAMES", "200"),
         ("TOWER_PCM_GRACE_SEC", "2.5"),
-        ("TOWER_INPUTS", "station,live"),
+        ("TOWER_INPUTS", "station,relay,live"),
         ("TOWER_LIVE_DEVICE", " CODEC"),
         ("TOWER_SILENCE_MP3_PATH", "/music/a b.mp3"),
         ("TOWER_TONE_FREQUENCY", "0"),
@@ -89,6 +89,8 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_BURST_SEC", "0.5"),
         ("TOWER_SLOW", "skip"),
         ("TOWER_RELAY_URL", "http://source:hackme@icecast/live.mp3"),
+        ("TOWER_PULL_URL", "https://me:hackme@radio.example/stream"),
+        ("TOWER_ANNOUNCE", "off"),
         ("TOWER_CUSHION_MS", "0"),
         ("TOWER_FFMPEG", "/opt/ffmpeg"),
         ("TOWER_FFMPEG_STARTUP_TIMEOUT_MS", "5000"),
@@ -110,11 +112,13 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (7, 6));
     assert_eq!((config.stream.client_timeout_ms, config.stream.burst_ms, config.stream.slow), (300, 500, Slow::Skip));
     assert_eq!(config.relay.map(|to| to.to_string()).as_deref(), Some("http://icecast:8000/live.mp3"));
+    assert!(!config.announce);
     assert_eq!(config.ingest.socket, Path::new("/a/p.sock"));
     assert_eq!(config.control.socket, Path::new("/b/c.sock"));
     assert_eq!(config.control.web_socket, Path::new("/b/web.sock"));
     assert_eq!((config.input.buffer_frames, config.input.grace_ms), (50, 2500));
-    assert_eq!(config.input.order, [InputId::Station, InputId::Live]);
+    assert_eq!(config.input.order, [InputId::Station, InputId::Relay, InputId::Live]);
+    assert_eq!(config.pull.map(|from| from.to_string()).as_deref(), Some("https://radio.example/stream"));
     assert_eq!(config.live.device.as_deref(), Some("CODEC"));
     assert_eq!((config.fallback.file, config.fallback.tone_hz), (Some("/music/a b.mp3".into()), 0));
     let encoder = &config.encoder;
@@ -195,12 +199,20 @@ fn i2_all_errors_are_reported_in_the_order_of_their_lines() {
 #[test]
 fn i2_values_that_do_not_go_together_are_refused() {
     let long = format!("ingest.socket=/{}", "x".repeat(107));
-    let table: [(&[&str], &str); 6] = [
+    let table: [(&[&str], &str); 8] = [
         (
             &["encoder.cushion_ms=3000", "encoder.mp3_buffer_frames=20"],
             "encoder.mp3_buffer_frames = 20 (--set): a cushion",
         ),
         (&["input.preroll_frames=10", "input.buffer_frames=10"], "input.preroll_frames = 10 (--set): must be less"),
+        (
+            &["pull.url=http://me:pw@h/x"],
+            "input.order = [\"live\", \"station\"] (default): does not name \"relay\", so",
+        ),
+        (
+            &["input.order=relay,live"],
+            "input.order = [\"relay\", \"live\"] (--set): names \"relay\", and there is none",
+        ),
         (&[&long], "ingest.socket = "),
         (&["control.socket=/a/web.sock"], "control.socket = \"/a/web.sock\" (--set): web.sock is"),
         (&["ingest.socket=/r/web.sock"], "ingest.socket = \"/r/web.sock\" (--set): is taken"),
@@ -208,7 +220,7 @@ fn i2_values_that_do_not_go_together_are_refused() {
     ];
     for (set, said) in table {
         let errors = errors("", &[], set);
-        assert!(errors[0].starts_with(said), "{set:?}: {errors:?}");
+        assert!(errors[0].starts_with(said) && !errors[0].contains("pw"), "{set:?}: {errors:?}");
     }
     // A value that was refused takes no part: the complaint would be about a default.
     let errors = errors("", &[], &["encoder.cushion_ms=3000", "encoder.mp3_buffer_frames=1"]);
@@ -247,6 +259,8 @@ fn i2_kinds_take_what_they_say_and_nothing_else() {
         ("input.order", ""),
         ("input.order", "live,live"),
         ("input.order", "live,tape"),
+        ("pull.url", "file:///etc/passwd"),
+        ("pull.url", "radio.example/stream"),
         ("encoder.backoff_ms", ""),
         ("encoder.backoff_ms", "1000,,2000"),
         ("http.host", "localhost"),

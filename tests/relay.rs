@@ -78,7 +78,7 @@ fn relay_icecasts_listeners_get_the_frames_on_air_and_nothing_between_them() {
 
     let heard: Vec<&str> = icy.titles.iter().map(|(_, text)| text.as_str()).collect();
     println!("{heard:?}");
-    for wanted in ["quotes: \"a\" 'b'", "Grüße 🎷 & Co. = ?", "twolines"] {
+    for wanted in ["quotes: \"a\" 'b'", "Grüße 🎷 & Co. = ?", "twolines", "long long long"] {
         assert!(heard.iter().any(|text| text.contains(wanted)), "{wanted}: {heard:?}");
     }
     let status = tower.status();

@@ -205,6 +205,7 @@ impl World {
             live_device: None,
             meter: Default::default(),
             relay: None,
+            pull: None,
             box_report: None,
             started_ns: now_ns(),
         };

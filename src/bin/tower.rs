@@ -3,6 +3,7 @@
 use std::{env, process::ExitCode};
 
 use retrowaves::{
+    announce,
     cli::{
         Exit, Voice,
         options::ConfigArgs,
@@ -25,6 +26,9 @@ use retrowaves::{
 const VOICE: Voice = Voice("tower");
 
 fn main() -> ExitCode {
+    if let Some(code) = announce::serve_if_asked() {
+        return code;
+    }
     let exit = match args::parse(env::args_os().skip(1)) {
         Ok(command) => act(command),
         Err(error) => VOICE.misuse(&error),
@@ -109,7 +113,7 @@ fn run(loaded: &Loaded<TowerConfig>) -> Exit {
     for warning in &loaded.layers.warnings {
         log::warn!("{warning}");
     }
-    let served = service::run(&loaded.config, &signals, &log, |tower| announce(&loaded.config, tower));
+    let served = service::run(&loaded.config, &signals, &log, |tower| welcome(&loaded.config, tower));
     let exit = served.map_or_else(
         |error| {
             log::error!("{error}");
@@ -122,7 +126,7 @@ fn run(loaded: &Loaded<TowerConfig>) -> Exit {
 }
 
 /// Tells the user, and the log, where everything is.
-fn announce(config: &TowerConfig, tower: &service::TowerService) {
+fn welcome(config: &TowerConfig, tower: &service::TowerService) {
     let url = tower.stream_url();
     log::info!("tower {} on air at {url}", env!("CARGO_PKG_VERSION"));
     say(&format!(

@@ -126,6 +126,7 @@ impl<P> Broadcaster<P> {
             number: tick,
             source: Source::from_u8(self.sources.pump.on_air.load(Relaxed)),
             popped: self.sources.router.popped(InputId::Station),
+            relay_popped: self.sources.router.popped(InputId::Relay),
         });
         let taken = match tick.checked_sub(self.clock.lag_frames()) {
             Some(number) => {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::value::{Raw, Value};
+use crate::input::pull::source::Source;
 use crate::relay::target::Target;
 use crate::station::rotation::rules::{DayPart, Weight};
 
@@ -63,6 +64,8 @@ pub enum Kind {
     Http,
     /// A mount of an Icecast server, with user and password; empty means none.
     Mount,
+    /// A stream to be pulled; empty means none.
+    StreamUrl,
     /// Weights of rotation; in a word, ";" stands between them.
     Weights,
     /// Day parts of rotation; in a word, ";" stands between them.
@@ -134,6 +137,10 @@ impl Kind {
                 .text()
                 .filter(|url| url.is_empty() || Target::parse(url).is_some())
                 .map(|url| Value::Text(url.to_owned())),
+            Self::StreamUrl => raw
+                .text()
+                .filter(|url| url.is_empty() || Source::parse(url).is_some())
+                .map(|url| Value::Text(url.to_owned())),
             Self::Weights => read_rules(raw, |text| Weight::parse(text).is_ok()).map(Value::Texts),
             Self::DayParts => read_rules(raw, |text| DayPart::parse(text).is_ok()).map(Value::Texts),
             Self::Millis { min, max } => read_waits(raw, min, max).map(Value::Integers),
@@ -178,6 +185,7 @@ impl Kind {
             Self::Decimal { min, max } => format!("a number, with or without a fraction, from {min} to {max}"),
             Self::Http => "a URL of http, a host and perhaps a port, such as \"http://127.0.0.1:8000\"".into(),
             Self::Mount => "\"\" for none, or http://USER:PASSWORD@HOST:PORT/MOUNT of an Icecast server".into(),
+            Self::StreamUrl => "\"\" for none, or the URL of a stream, http:// or https://, such as \"http://radio.example:8000/stream\"".into(),
             Self::Weights => {
                 format!(
                     "a list of at most {RULES_MAX} weights, such as [\"Rock=3\", \"Jazz=0\"] (after --set: Rock=3;Jazz=0)"
@@ -190,7 +198,7 @@ impl Kind {
                 format!("a list of 1 to {WAITS_MAX} whole numbers from {min} to {max}, such as [1000, 2000]")
             }
             Self::Hosts => format!("a list of at most {HOSTS_MAX} host names, such as [\"radio.lan\"]"),
-            Self::Inputs => "a list of \"live\" and \"station\", each at most once".into(),
+            Self::Inputs => "a list of \"live\", \"station\" and \"relay\", each at most once".into(),
             Self::Device => {
                 "a card's id such as \"CODEC\", usb:PATH such as \"usb:1-1.2\", any ALSA name, or \"\" for none".into()
             }
@@ -199,7 +207,7 @@ impl Kind {
 
     /// A value of it is shown to nobody.
     pub fn is_secret(&self) -> bool {
-        matches!(self, Self::Mount)
+        matches!(self, Self::Mount | Self::StreamUrl)
     }
 
     /// The type, in a word.
@@ -214,6 +222,7 @@ impl Kind {
             | Self::Address
             | Self::Http
             | Self::Mount
+            | Self::StreamUrl
             | Self::Device => "text",
             Self::File { .. } | Self::Place | Self::Folder => "path",
             Self::Folders => "list of paths",

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{build::Settings, load::Loaded, value::Value};
-use crate::relay::target::Target;
+use crate::{input::pull::source::Source, relay::target::Target};
 
 /// As lines that the file would take. The reader sees what would run, and why.
 pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
@@ -39,7 +39,10 @@ pub fn show<C: Settings>(loaded: &Loaded<C>) -> String {
 
 fn without_password(url: &Value) -> String {
     match url {
-        Value::Text(url) => Target::parse(url).map(|target| target.to_string()).unwrap_or_default(),
+        Value::Text(url) => {
+            let target = Target::parse(url).map(|target| target.to_string());
+            target.or_else(|| Source::parse(url).map(|source| source.to_string())).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }

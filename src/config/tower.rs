@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{pump::level::SilenceRule, relay::target::Target};
+use crate::{input::pull::source::Source, pump::level::SilenceRule, relay::target::Target};
 
 /// Everything the tower can be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,10 @@ pub struct TowerConfig {
     pub stream: StreamConfig,
     /// `[relay]`: where to; none: nowhere.
     pub relay: Option<Target>,
+    /// `[pull]`: the stream that is the input `relay`; none: there is no such input.
+    pub pull: Option<Source>,
+    /// `[announce]`: the network is told by mDNS.
+    pub announce: bool,
     /// Where stations connect.
     pub ingest: IngestConfig,
     /// Who may change things.

@@ -193,7 +193,7 @@ impl ControlPlane {
             let frames = frame.saturating_mul(self.frame_samples) / PUMP_FRAME_SAMPLES as u64;
             self.sources.router.position_of(InputId::Station, frames)
         };
-        Announcement { from: at_frame.map(in_queue), text: playing.line() }
+        Announcement { of: InputId::Station, from: at_frame.map(in_queue), text: playing.line() }
     }
 }
 

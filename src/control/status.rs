@@ -1,22 +1,27 @@
 //! `/status`: everything a person asks first. Read from atomics and short copies; nobody is made to wait.
 
+mod pull;
 mod sound;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use serde::Serialize;
 
-use self::sound::{AlarmStatus, LevelsStatus, LiveStatus};
+use self::{
+    pull::PulledStatus,
+    sound::{AlarmStatus, LevelsStatus, LiveStatus},
+};
 use super::ingest_events::NowPlaying;
 use crate::{
     appliance::report::Report,
     encoder::EncoderState,
+    input::pull::source::Source as PulledFrom,
     meter::MeterStats,
     pump::selector::{Mode, Reason, Source},
     relay::{RelayStats, target::Target},
     ring::{FrameRingBuffer, RingStats},
     router::{AudioInputRouter, InputId},
-    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PumpStats},
+    stats::{EncoderStats, EventStats, IngestStats, ListenerStats, LiveStats, PullStats, PumpStats},
     sys::time::now_ns,
 };
 
@@ -45,6 +50,8 @@ pub struct StatusSources {
     pub events: Arc<EventStats>,
     /// Where the stream is pushed to, and how that goes; none: nowhere.
     pub relay: Option<(Target, Arc<RelayStats>)>,
+    /// The stream that is pulled in as an input, and how that goes; none: there is no such input.
+    pub pull: Option<(PulledFrom, Arc<PullStats>)>,
     /// What the box said when it was started; none: this is not the box.
     pub box_report: Option<Arc<Report>>,
     /// `sys::time::now_ns` when the tower started.
@@ -105,6 +112,7 @@ pub struct Status {
     listeners: ListenersStatus,
     events: EventsStatus,
     relay: Option<RelayStatus>,
+    pull: Option<PulledStatus>,
     ingest: IngestStatus,
     ticks: TicksStatus,
     frames_on_air: u64,
@@ -211,6 +219,7 @@ impl StatusSources {
             listeners: self.listeners(),
             events: self.events(),
             relay: self.relay(),
+            pull: self.pull(),
             ingest: self.ingest(),
             ticks: self.ticks(),
             frames_on_air: self.listeners.frames_on_air.get(),

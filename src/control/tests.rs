@@ -4,14 +4,17 @@ use std::sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver};
 
 use super::*;
 use crate::{
-    input::live::{LiveState, convert::SampleFormat},
+    input::{
+        live::{LiveState, convert::SampleFormat},
+        pull::{PullState, source::Source},
+    },
     limits::{INPUT_PCM, MP3, TITLES_WAITING_MAX},
     meter::{Alarm, judge::AlarmName},
     pump::presence::Standing,
     relay::target::Target,
     ring::FrameRingBuffer,
     router::AudioInputRouter,
-    stats::LiveWords,
+    stats::{LiveWords, PullStats},
 };
 
 fn plane(loopback_may_change: bool) -> ControlPlane {
@@ -32,6 +35,7 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
         meter: Default::default(),
         events: Arc::default(),
         relay: None,
+        pull: None,
         box_report: None,
         started_ns: crate::sys::time::now_ns(),
     };
@@ -48,11 +52,17 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
     (plane, announced)
 }
 
-/// `/status` with no figure missing: a card runs, a relay pushes, an encoder and its spare live.
+/// `/status` with no figure missing: a card runs, a relay pushes, a stream is pulled, an encoder and its spare live.
 pub(super) fn full_status() -> serde_json::Value {
     let mut plane = plane(true);
     let sources = &mut plane.sources;
     sources.relay = Target::parse("http://source:x@host/mount").map(|target| (target, Arc::default()));
+    let pull = Arc::<PullStats>::default();
+    pull.state.store(PullState::Running as u8, Relaxed);
+    pull.pid.store(3, Relaxed);
+    let levels = pull.levels.peak_dbfs.iter().chain(&pull.levels.rms_dbfs);
+    levels.chain([&pull.queue_ms, &pull.correction_ppm]).for_each(|figure| figure.set(Some(-20.0)));
+    sources.pull = Source::parse("http://host/stream").map(|source| (source, pull.clone()));
     let live = &sources.live;
     live.state.store(LiveState::Running as u8, Relaxed);
     for (figure, value) in [(&live.ppm, -12.0), (&live.queue_ms, 50.0), (&live.latency_ms, 185.0)] {

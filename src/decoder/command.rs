@@ -13,7 +13,7 @@ use crate::sys::child;
 /// of a surround mix; a mono file would play softer than its stereo sister. So one
 /// channel is raised by as much before that, as float, so that nothing clips on the
 /// way; all else passes untouched. Measured: 16-bit files come out bit by bit.
-const MONO_AT_FULL_LEVEL: &str = r"volume=volume=if(eq(nb_channels\,1)\,sqrt(2)\,1):precision=float";
+pub(crate) const MONO_AT_FULL_LEVEL: &str = r"volume=volume=if(eq(nb_channels\,1)\,sqrt(2)\,1):precision=float";
 
 /// One file to decode, and how.
 #[derive(Debug, Clone)]

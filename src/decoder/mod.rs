@@ -20,6 +20,7 @@ mod testing;
 mod whole;
 mod words;
 
+pub(crate) use command::MONO_AT_FULL_LEVEL;
 pub use error::DecodeError;
 pub use stream::{Decoded, FfmpegDecoder, open_count};
 pub use whole::decode_whole;

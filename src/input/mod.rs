@@ -2,4 +2,5 @@
 
 mod floor;
 pub mod live;
+pub mod pull;
 pub mod station_socket;

@@ -125,7 +125,7 @@ impl<S: PcmSink> AudioPump<S> {
     pub fn new(config: &InputConfig, live: &LiveConfig, deps: PumpDeps<S>) -> Self {
         let presence = |input| match input {
             InputId::Live => Presence::new(config.preroll_frames.min(live::preroll_frames(live.latency)), live.silence),
-            InputId::Station => Presence::new(config.preroll_frames, None),
+            InputId::Station | InputId::Relay => Presence::new(config.preroll_frames, None),
         };
         let on_air = (Mode::Fallback, deps.fallback.source());
         Self {
@@ -192,6 +192,8 @@ impl<S: PcmSink> AudioPump<S> {
         let flowing = presence.is_flowing();
         self.deps.live_position.publish(Position { tick_ns: now_ns, taken: self.live_taken, flowing });
         self.deps.stats.live.store(presence.standing() as u8, Relaxed);
+        let relay = self.presence[InputId::Relay as usize].standing();
+        self.deps.stats.relay.store(relay as u8, Relaxed);
     }
 
     fn seen(&self) -> [Seen; INPUTS] {

@@ -34,6 +34,8 @@ published! {
         Live = "live",
         /// The player.
         Station = "station",
+        /// Another radio's stream.
+        Relay = "relay",
         /// Silence: grace, an underrun, or no tone configured.
         Silence = "silence",
         /// The fallback file.
@@ -52,14 +54,16 @@ published! {
         LivePresent = "the sound card sends",
         /// The station is the first input that is present.
         StationPresent = "the station sends",
+        /// The stream that is pulled is the first input that is present.
+        RelayPresent = "the relayed stream comes",
         /// A person chose the input that is on air.
         Forced = "chosen by hand",
         /// A person chose an input that is absent (Q7).
         ForcedAbsent = "the input chosen by hand sends nothing",
         /// The input on air was closed.
-        SenderGone = "the sender, or the card, has gone",
+        SenderGone = "the sender, the card or the relayed stream has gone",
         /// The input on air is open and gave nothing for 4 ticks.
-        SenderStalled = "the sender, or the card, is there and sends nothing",
+        SenderStalled = "the sender, the card or the relayed stream is there and gives nothing",
         /// The input on air was silent for as long as its rule allows (Q5).
         InputSilent = "the input has been silent for too long",
         /// The grace time has passed without an input.
@@ -72,6 +76,7 @@ impl From<InputId> for Source {
         match input {
             InputId::Live => Self::Live,
             InputId::Station => Self::Station,
+            InputId::Relay => Self::Relay,
         }
     }
 }
@@ -186,6 +191,7 @@ pub fn reason(before: Reason, old: State, new: State, situation: &Situation) -> 
             (Some(_), _) => Reason::Forced,
             (None, InputId::Live) => Reason::LivePresent,
             (None, InputId::Station) => Reason::StationPresent,
+            (None, InputId::Relay) => Reason::RelayPresent,
         },
         _ if situation.forced.is_some() => Reason::ForcedAbsent,
         (State::Program { input, .. }, State::Grace { .. } | State::Fallback) => {
@@ -207,18 +213,19 @@ mod tests {
     use super::*;
 
     const GRACE_NS: u64 = 5_000_000_000;
-    const ORDER: [InputId; 2] = [InputId::Live, InputId::Station];
+    const ORDER: [InputId; 3] = InputId::ALL;
 
     fn seen(state: char) -> Seen {
         Seen { present: state != '-', has_frame: state == 'f', left: Left::Missed }
     }
 
-    /// `inputs`: live and station, each `f` with a frame, `u` present without one, `-` absent.
+    /// `inputs`: live, station and, where it is named, relay: each `f` with a frame, `u` present without one,
+    /// `-` absent.
     fn at(now_ns: u64, inputs: &str, forced: Option<InputId>) -> Situation<'static> {
         let mut each = inputs.chars().map(seen);
         Situation {
             now_ns,
-            seen: std::array::from_fn(|_| each.next().expect("two inputs")),
+            seen: std::array::from_fn(|_| each.next().unwrap_or(seen('-'))),
             order: &ORDER,
             forced,
             grace_ns: GRACE_NS,
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn q1_q2_q3_q4_every_state_answers_every_situation() {
-        use InputId::{Live, Station};
+        use InputId::{Live, Relay, Station};
         let grace = |since_ns| State::Grace { since_ns };
         let table = [
             // FALLBACK stays until an input is present, and then it is on air in that tick.
@@ -259,6 +266,10 @@ mod tests {
             (program(Live, Some(50)), 74, "uf", program(Live, Some(50))),
             (program(Live, Some(50)), 122, "-f", program(Station, None)),
             (program(Live, Some(50)), 122, "-u", program(Station, Some(122))),
+            // The last of them.
+            (program(Station, Some(50)), 122, "--f", program(Relay, None)),
+            (program(Relay, None), 122, "-ff", program(Station, None)),
+            (program(Relay, Some(50)), 122, "---", grace(50)),
         ];
         for (from, now_ns, inputs, to) in table {
             assert_eq!(step(from, &at(now_ns, inputs, None)), to, "{from:?} at {now_ns} with {inputs}");

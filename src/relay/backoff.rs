@@ -8,12 +8,25 @@ const MOST_SEC: u64 = 60;
 const HELD_MS: u64 = 60_000;
 
 /// Waits that double.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Backoff {
     failures: u32,
+    most_sec: u64,
+}
+
+impl Default for Backoff {
+    /// Up to a minute.
+    fn default() -> Self {
+        Self::up_to(MOST_SEC)
+    }
 }
 
 impl Backoff {
+    /// Waits that double up to `most_sec`.
+    pub fn up_to(most_sec: u64) -> Self {
+        Self { failures: 0, most_sec }
+    }
+
     /// The wait after a connection that held for `held_ms`; 0: there was none.
     pub fn after(&mut self, held_ms: u64) -> Duration {
         if held_ms >= HELD_MS {
@@ -21,7 +34,7 @@ impl Backoff {
         }
         let wait = FIRST_SEC << self.failures.min(6);
         self.failures += 1;
-        Duration::from_secs(wait.min(MOST_SEC))
+        Duration::from_secs(wait.min(self.most_sec))
     }
 }
 

@@ -8,7 +8,7 @@
 //! listeners. `ureq` has no bound on a single write to a server that stands still, so this one request
 //! goes by a plain socket, whose writes end after `WRITE_TIMEOUT`. Titles go by `ureq`.
 
-mod backoff;
+pub mod backoff;
 mod icecast;
 mod own_stream;
 pub mod target;

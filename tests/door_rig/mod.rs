@@ -110,6 +110,7 @@ impl Rig {
             meter: Default::default(),
             events: Arc::default(),
             relay: None,
+            pull: None,
             box_report: None,
             started_ns: now_ns(),
         };

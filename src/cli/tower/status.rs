@@ -126,6 +126,9 @@ fn summary(url: &str, status: &Value, healthy: bool, health: Option<&Value>) -> 
     if status["live"]["device"].is_string() {
         let _ = writeln!(out, "live       {}", live(&status["live"]));
     }
+    if status["pull"].is_object() {
+        let _ = writeln!(out, "pull       {}", pull(&status["pull"]));
+    }
     let _ = writeln!(
         out,
         "encoder    {}, {} restarts, {} stalls, {} desyncs, {} fillers, {} late frames",
@@ -200,6 +203,20 @@ fn live(live: &Value) -> String {
         at("queue_ms"),
         at("xruns"),
         levels(live),
+    )
+}
+
+/// The stream that is pulled in as an input: its sound comes, or why it does not.
+fn pull(pull: &Value) -> String {
+    let at = |key: &str| word(pull.get(key));
+    let error = pull["error"].as_str().map(|error| format!(": {}", plain(error))).unwrap_or_default();
+    let queue_ms = pull["queue_ms"].as_f64().unwrap_or_default();
+    format!(
+        "{}, {}, {}: {queue_ms:.0} ms queued, {} restarts{error}",
+        at("standing"),
+        at("state"),
+        at("url"),
+        at("restarts")
     )
 }
 
@@ -280,6 +297,16 @@ mod tests {
         }
         let expected = "live       present, Desk: 44100 Hz, -12.3 ppm, 96.5 ms queued, 0 xruns; RMS -23.0 -, peak -20.0 - dBFS; -23.0 LUFS, - in the last hour";
         assert_eq!(lines(&status, &["live"]), [expected]);
+    }
+
+    #[test]
+    fn k2_a_pulled_stream_is_a_line_of_the_summary() {
+        let mut status = json!({"mode": "PROGRAM", "pull": null});
+        assert_eq!(lines(&status, &["pull"]), [""; 0]);
+        status["pull"] = json!({"state": "waiting", "standing": "absent", "url": "http://h/x",
+            "error": "Server returned 404 Not Found", "queue_ms": 0.0, "restarts": 3});
+        let said = "pull       absent, waiting, http://h/x: 0 ms queued, 3 restarts: Server returned 404 Not Found";
+        assert_eq!(lines(&status, &["pull"]), [said]);
     }
 
     #[test]

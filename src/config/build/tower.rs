@@ -11,8 +11,8 @@ use super::{
     Conflicts, Settings, log_config,
 };
 use crate::{
-    frame::TICK_MS, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule, relay::target::Target, router::InputId,
-    sound::linear_from_db,
+    frame::TICK_MS, input::pull::source::Source, limits::ENCODER_LAG_FRAMES, pump::level::SilenceRule,
+    relay::target::Target, router::InputId, sound::linear_from_db,
 };
 
 impl Settings for TowerConfig {
@@ -59,6 +59,8 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
             slow: if layers.text("stream.slow") == "skip" { Slow::Skip } else { Slow::Drop },
         },
         relay: Target::parse(layers.text("relay.url")),
+        pull: Source::parse(layers.text("pull.url")),
+        announce: layers.truth("announce.enabled"),
         ingest: IngestConfig {
             socket: places.resolve(layers.text("ingest.socket")),
             frame_samples: layers.integer("ingest.frame_samples"),
@@ -155,6 +157,20 @@ fn conflicts(config: &TowerConfig, layers: &Layers) -> Vec<ConfigError> {
         "input.preroll_frames",
         "input.buffer_frames",
         format!("must be less than input.buffer_frames = {}, or no input is ever present", input.buffer_frames),
+    );
+    let is_named = input.order.contains(&InputId::Relay);
+    conflicts.check(
+        config.pull.is_none() || is_named,
+        // Not at pull.url, whose value may be a secret.
+        "input.order",
+        "pull.url",
+        "does not name \"relay\", so the stream of pull.url would never be heard: put it where it belongs".into(),
+    );
+    conflicts.check(
+        config.pull.is_some() || !is_named,
+        "input.order",
+        "pull.url",
+        "names \"relay\", and there is none: set pull.url to the URL of its stream".into(),
     );
     let (silence, resume) = (layers.decimal("live.silence_dbfs"), layers.decimal("live.resume_dbfs"));
     conflicts.check(

@@ -3,7 +3,7 @@
 use super::{
     super::kind::Kind::{
         self, Address, Bitrate, Bool, Choice, Decimal, Device, File, Hosts, Inputs, IntegerOf, Millis, Mount, Place,
-        Seconds, Text, ToneHz,
+        Seconds, StreamUrl, Text, ToneHz,
     },
     Key, LEVEL, Schema, integer, key,
 };
@@ -41,6 +41,7 @@ const KEYS: &[Key] = &[
     key("stream.backlog_sec", "", integer(1, limits::BACKLOG_SEC_MAX as u64), "6", "Seconds of audio that the system may hold for one listener"),
     key("stream.slow", "TOWER_SLOW", SLOW, "\"drop\"", "What happens to a slow listener: \"drop\" disconnects it, \"skip\" moves it to live"),
     key("relay.url", "TOWER_RELAY_URL", Mount, "\"\"", "Icecast server that gets the stream too, for more listeners than this machine can serve"),
+    key("announce.enabled", "TOWER_ANNOUNCE", Bool, "true", "Tell the network by mDNS where the stream is, unless another program of this machine speaks mDNS"),
     key("ingest.socket", "TOWER_SOCKET_PATH", Place, "\"{runtime}/pcm.sock\"", "Unix socket that takes PCM"),
     key("ingest.frame_samples", "", IntegerOf(&[1024, 1152]), "1024", "Samples per channel in a sender's frame: 1024 (station) or 1152 (pump)"),
     key("control.socket", "TOWER_CONTROL_SOCKET_PATH", Place, "\"{runtime}/control.sock\"", "Unix socket that takes HTTP and may change things; web.sock lies beside it"),
@@ -60,6 +61,7 @@ const KEYS: &[Key] = &[
     key("live.silence_sec", "", Seconds { max: 86_400 }, "10", "Silent for so long, it gives way to the next input; 0: never"),
     key("live.resume_dbfs", "", DBFS, "-54", "Above this RMS level, in dBFS, the card counts as heard"),
     key("live.resume_sec", "", Seconds { max: 3600 }, "2", "Heard for so long, it is on air (again); a card that was opened starts silent"),
+    key("pull.url", "TOWER_PULL_URL", StreamUrl, "\"\"", "Another radio's stream as the input \"relay\", which input.order has to name; \"\": none"),
     key("fallback.file", "TOWER_SILENCE_MP3_PATH", File { none: true }, "\"\"", "What to loop when there is no program, anything FFmpeg reads; \"\": the tone"),
     key("fallback.tone_hz", "TOWER_TONE_FREQUENCY", ToneHz, "440", "Pitch of the fallback tone; 0: silence instead of a tone"),
     key("encoder.enabled", "TOWER_ENCODER_ENABLED", Bool, "true", "false: no FFmpeg is started and silent frames are on air, for tests"),

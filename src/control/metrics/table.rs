@@ -61,6 +61,8 @@ const PEAK: &str = "Highest sample of the last moment on air, before the encoder
 const RMS: &str = "Level on air, before the encoder; no sample: silence.";
 const LIVE_PEAK: &str = "Highest sample of the last moment of the sound card.";
 const LIVE_RMS: &str = "Level of the sound card.";
+const PULL_PEAK: &str = "Highest sample of the last moment of the pulled stream, as it comes in.";
+const PULL_RMS: &str = "Level of the pulled stream, as it comes in.";
 const QUEUE: &str = "Frames of 24 ms that wait in the queue.";
 const QUEUE_MAX: &str = "Frames that the queue can hold.";
 const OVERFLOW: &str = "Frames that the full queue had no room for.";
@@ -179,6 +181,18 @@ pub(super) const TABLE: &[Row] = &[
     gauge("/relay/connected", "tower_relay_connected", "1: the other server takes the stream."),
     counter("/relay/connections", "tower_relay_connections_total", "Times that it was connected."),
     counter("/relay/sent_bytes", "tower_relay_sent_bytes_total", "Bytes given to it."),
+    counter("/pull/restarts", "tower_pull_restarts_total", "Attempts at the pulled stream after the first one."),
+    counter("/pull/gaps", "tower_pull_gaps_total", "Times that nothing of the pulled stream waited any more."),
+    ms("/pull/queue_ms", "tower_pull_queue_seconds", "What waits of the pulled stream."),
+    gauge(
+        "/pull/correction_ppm",
+        "tower_pull_correction_ppm",
+        "By how much the pulled stream is stretched; below 0: shortened.",
+    ),
+    of(LEFT, gauge("/pull/peak_dbfs/0", "tower_pull_peak_dbfs", PULL_PEAK)),
+    of(RIGHT, gauge("/pull/peak_dbfs/1", "tower_pull_peak_dbfs", PULL_PEAK)),
+    of(LEFT, gauge("/pull/rms_dbfs/0", "tower_pull_rms_dbfs", PULL_RMS)),
+    of(RIGHT, gauge("/pull/rms_dbfs/1", "tower_pull_rms_dbfs", PULL_RMS)),
     gauge("/ingest/senders", "tower_station_senders", "1: a station sends; 0: none does."),
     counter("/ingest/connections", "tower_station_connections_total", "Stations that came."),
     counter("/ingest/refused", "tower_station_refused_total", "Those refused because another one sends."),
@@ -196,6 +210,7 @@ pub(super) const WORDS: &[(&str, &str, &str, &str)] = &[
     ("tower_mode", "/mode", "mode", "Always 1; the label says who decides what is on air."),
     ("tower_source", "/source", "source", "Always 1; the label is what is on air."),
     ("tower_encoder_state", "/encoder/state", "state", "Always 1; the label is the encoder's state."),
+    ("tower_pull_state", "/pull/state", "state", "Always 1; the label is the pulled stream's state."),
     ("tower_live_state", "/live/state", "state", "Always 1; the label is the sound card's state."),
 ];
 
@@ -207,6 +222,7 @@ pub(super) const LATENESS: (&str, &str) = ("tower_tick_lateness_seconds", "How l
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("/encoder/pid", "names a process"),
     ("/encoder/spare_pid", "names a process"),
+    ("/pull/pid", "names a process"),
     ("/pcm_buffer/fill", "is count by its old name"),
     ("/pcm_buffer/ratio", "is count by capacity"),
     ("/ticks/lateness_us/p50", "is in the histogram"),
