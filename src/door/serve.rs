@@ -294,7 +294,7 @@ impl Doorkeeper {
     }
 
     fn wishes(&self, request: &Request) -> Wishes {
-        Wishes::of(request, self.stream.burst_ms)
+        Wishes::of(request, self.stream.burst_ms, self.bitrate_kbps)
     }
 
     fn stream_head(&mut self, key: u64, request: &Request) -> Vec<u8> {
