@@ -233,11 +233,21 @@ backports() {
 	apt_install -t bookworm-backports qemu-system-arm qemu-utils
 }
 
+# Players are run by a user who may nothing: VLC and browsers refuse to be root's. Who is not root
+# runs them as himself.
+check_clients_user() {
+	[ "$(id -u)" = 0 ] || return 0
+	id -u retrowaves-clients >/dev/null 2>&1 && return
+	say "making: the user retrowaves-clients"
+	useradd --system --no-create-home --shell /usr/sbin/nologin retrowaves-clients
+}
+
 [ "$1" != guest ] || add_backports
 install_missing
 check_rust
 case "$1" in
 test) check_lints ;;
+clients) check_clients_user ;;
 fuzz) check_fuzzer ;;
 cross | test-aarch64) check_cross ;;
 deb) check_cargo_deb ;;

@@ -462,6 +462,8 @@ impl Doorkeeper {
             return;
         };
         match &visitor.doing {
+            // Browsers open connections for what they may ask later, and would take a 408 for its answer.
+            Doing::ReadingHead { bytes } if bytes.is_empty() => self.remove(key, false),
             Doing::ReadingHead { .. } | Doing::ReadingBody { .. } => {
                 self.stats.bad_requests.add(1);
                 let reply = Reply::error(408, "the request was not complete within 5 seconds");
