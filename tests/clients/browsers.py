@@ -12,7 +12,7 @@ import threading
 import urllib.parse
 
 from players import Player, first_line
-from rig import PITCHES, Failure, decibels, LEVEL
+from rig import LEVEL, PITCHES, Failure, decibels
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -21,8 +21,8 @@ class Browser(Player):
     """A page with a player in it."""
 
     paced = True
-    # 48 KiB at 128 kbit/s: src/door/wishes.rs.
-    burst = 3.072
+    # 64 KiB at 128 kbit/s: src/door/wishes.rs.
+    burst = 4.096
 
     def __init__(self, place):
         super().__init__(place)
@@ -85,6 +85,7 @@ class Browser(Player):
 
 class Chromium(Browser):
     name = "Chromium"
+    listened_to = "every sample heard, pitch and level four times a second"
 
     def __init__(self, place):
         super().__init__(place)
@@ -110,6 +111,7 @@ class Chromium(Browser):
 
 class Firefox(Browser):
     name = "Firefox"
+    listened_to = "its position and its events looked at"
 
     def __init__(self, place):
         super().__init__(place)

@@ -34,6 +34,8 @@ class Player:
     shows_titles = True
     # Seconds that it is given at once.
     burst = 2.0
+    # What is looked at of its sound.
+    listened_to = "every sample heard"
 
     def __init__(self, place):
         self.place = place
@@ -160,6 +162,7 @@ class Mpv(Player):
 
     name = "mpv"
     paced = True
+    listened_to = "its position and its waits looked at"
 
     def __init__(self, place):
         super().__init__(place)
@@ -318,7 +321,7 @@ audio_output {{
             time.sleep(0.05)
         for words in (["load", self.place.url + ".pls"], ["play"]):
             subprocess.run([*self.place.as_user(self.folder), "mpc", f"--host={self.socket}", "--quiet", *words],
-                           check=True, timeout=30)
+                           check=True, timeout=30, stdout=subprocess.DEVNULL)
 
     def look(self):
         try:
