@@ -23,6 +23,8 @@ class Browser(Player):
     paced = True
     # 64 KiB at 128 kbit/s: src/door/wishes.rs.
     burst = 4.096
+    # A browser takes its time to begin where other work is done.
+    behind_most = 9.0
 
     def __init__(self, place):
         super().__init__(place)

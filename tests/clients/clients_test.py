@@ -82,7 +82,7 @@ class Visit:
 
     def __init__(self, player, radio, seconds):
         self.player, self.radio, self.seconds = player, radio, seconds
-        self.first_sound = self.played = self.elapsed = self.failure = None
+        self.first_sound = self.early = self.late = self.played = self.elapsed = self.failure = None
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -109,9 +109,15 @@ class Visit:
                 time.sleep(0.02)
         while time.monotonic() < connected + self.seconds:
             self.look(connected)
+            if self.early is None and time.monotonic() > connected + self.seconds / 4:
+                self.early = self.behind(connected)
             time.sleep(0.1)
         player.look()
-        self.played, self.elapsed = player.played(), time.monotonic() - connected
+        self.late, self.played, self.elapsed = self.behind(connected), player.played(), time.monotonic() - connected
+
+    def behind(self, connected):
+        """By how much what it plays is older than what is on air."""
+        return time.monotonic() - connected + self.player.burst - self.player.played()
 
     def wait_connected(self, before):
         end = time.monotonic() + START_SECONDS
@@ -137,8 +143,7 @@ class Visit:
         player = self.player
         if self.first_sound is None:
             raise Failure("it never played")
-        behind = self.elapsed + player.burst - self.played
-        self.check_time(behind)
+        self.check_time()
         player.check()
         heard = Heard(decode(player.sound())) if player.sound() else None
         order = heard.order() if heard else getattr(player, "songs", None)
@@ -153,16 +158,18 @@ class Visit:
             check_titles(titles, history, self.seconds)
         if order:
             check_order([title_of(song) for song in order], titles or once(history))
-        held = f"{behind:.2f} s behind the air" if player.paced else "as it comes"
+        held = f"{self.late:.2f} s behind the air" if player.paced else "as it comes"
         shown = f"{len(once(titles))} titles" if player.shows_titles else "titles not looked at"
         return (f"{self.played:.1f} s in {self.elapsed:.1f}, first sound after {self.first_sound:.2f} s, {held}, {shown}, "
                 f"{player.listened_to}")
 
-    def check_time(self, behind):
-        """As many seconds as have passed: whoever plays in real time is behind by what it holds, the others by nothing."""
-        most = 6.0 if self.player.paced else 1.5
-        if not -0.5 <= behind <= most:
-            raise Failure(f"{self.played:.1f} s played in {self.elapsed:.1f}: {behind:.2f} s behind the air")
+    def check_time(self):
+        """As many seconds as pass: whoever plays in real time is behind by what it holds, and stays so; the others by nothing."""
+        most = self.player.behind_most if self.player.paced else 1.5
+        if not -0.5 <= self.late <= most:
+            raise Failure(f"{self.played:.1f} s played in {self.elapsed:.1f}: {self.late:.2f} s behind the air")
+        if abs(self.late - self.early) > 0.75:
+            raise Failure(f"it was {self.early:.2f} s behind the air, and {self.late:.2f} at the end")
 
 
 def once(titles):

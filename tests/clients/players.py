@@ -34,6 +34,8 @@ class Player:
     shows_titles = True
     # Seconds that it is given at once.
     burst = 2.0
+    # Behind the air, where it is paced: what it was given, and its start.
+    behind_most = 4.0
     # What is looked at of its sound.
     listened_to = "every sample heard"
 

@@ -75,14 +75,18 @@ class Radio:
             return json.load(reply)
 
     def wait_on_air(self):
-        """Until there are more seconds on air than any player gets at once."""
-        while True:
-            status = self.status()
-            if status["source"] == "station" and status["uptime_sec"] > 8:
-                return
-            if time.monotonic() - self.started > 60:
-                raise Failure(f"the station is not on air: {status}")
+        """Until there are more seconds on air than any player gets at once, and none of them is a song that was joined to
+        itself: the station begins with the first file that it finds, and plays it again while it knows no other."""
+        varied = None
+        while varied is None or time.monotonic() < varied + 6:
+            played = self.history()
+            if varied is None and len(set(played[-2:])) == 2:
+                varied = time.monotonic()
+            if time.monotonic() - self.started > 90:
+                raise Failure(f"the station played {played}")
             time.sleep(0.2)
+        if (status := self.status())["source"] != "station":
+            raise Failure(f"the station is not on air: {status}")
 
     def history(self):
         """Titles as the station played them, the first first."""
