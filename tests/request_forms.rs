@@ -12,7 +12,6 @@ mod icy;
 use std::{
     io::{Read, Write},
     net::{Ipv6Addr, Shutdown, TcpStream},
-    os::fd::AsFd,
     sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
@@ -368,11 +367,11 @@ fn h7_a_reset_costs_the_others_nothing() {
     let mut other = rig.listen();
     for _ in 0..20 {
         let (stream, _) = ask(&rig, b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-        reset_on_close(&stream.as_fd()).expect("by a reset");
+        reset_on_close(&stream).expect("by a reset");
         drop(stream);
         let mut stream = rig.connect();
         stream.write_all(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
-        reset_on_close(&stream.as_fd()).expect("by a reset");
+        reset_on_close(&stream).expect("by a reset");
     }
     wait_until("they have left", Duration::from_secs(1), || rig.listeners.now.get() == 1);
     assert_gapless(&numbers(&read_frames(&mut other, 60)));
