@@ -51,7 +51,7 @@ run:
 	@MUSIC=$${MUSIC/#\~\//$$HOME/}; exec scripts/run.sh target/release "$${MUSIC:-$$DEMO}"
 
 # Tests that mostly wait, and measure nothing that a second tower beside them could disturb.
-PAIRED := box_image box_owner box_slots box_update decoder_files levels relay stand_ins station_files \
+PAIRED := box_image box_owner box_slots box_update decoder_files levels metrics relay stand_ins station_files \
 	station_joins station_killed station_link station_loudness station_think
 ALONE = $(filter-out $(PAIRED),$(basename $(notdir $(wildcard tests/*.rs))))
 

@@ -16,7 +16,7 @@ needs_build=(cc:build-essential pkg-config:pkg-config lib/alsa:libasound2-dev)
 needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
 needs_test=("${needs_run[@]}" icecast2:icecast2 mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
 	shellcheck:shellcheck genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs mksquashfs:squashfs-tools
-	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk)
+	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk promtool:prometheus)
 # Players, and the parts of two of them, which are files: gst/name, vlc/name.
 needs_clients=("${needs_run[@]}" python3:python3 curl:curl mpv:mpv mpg123:mpg123 cvlc:vlc-bin vlc/http:vlc-plugin-base
 	gst-launch-1.0:gstreamer1.0-tools gst/soup:gstreamer1.0-plugins-good gst/audioconvert:gstreamer1.0-plugins-base
@@ -75,8 +75,8 @@ apt_install() {
 	}
 }
 
-# The benchmark compares with Icecast's program, and MPD is started by its test. Their services, which
-# would take ports 8000 and 6600, are neither started (Debian's way to say so is policy-rc.d) nor enabled.
+# Of some packages the program is wanted and not the service (Icecast's would take port 8000, MPD's 6600), which is
+# neither started (Debian's way to say so is policy-rc.d) nor enabled.
 install_without_service() {
 	local policy=/usr/sbin/policy-rc.d mine=
 	if [ ! -e "$policy" ]; then
@@ -118,8 +118,8 @@ install_missing() {
 	say "installing: ${packages[*]}"
 	local plain=()
 	for need in "${packages[@]}"; do
-		case "$need" in
-		icecast2 | mpd) install_without_service "$need" ;;
+		case $need in
+		icecast2 | prometheus | mpd) install_without_service "$need" ;;
 		*) plain+=("$need") ;;
 		esac
 	done

@@ -1,7 +1,7 @@
 //! A histogram of durations that a real-time thread can write and anyone read.
 //!
 //! Log-linear buckets, 16 to each power of two: a percentile is at most 6.25 %
-//! above the truth, never below. Recording is one fetch-add and one fetch-max.
+//! above the truth, never below. Recording is two fetch-adds and one fetch-max.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,19 +14,32 @@ const BUCKETS: usize = SUB * (32 - SUB_BITS as usize + 1);
 #[derive(Debug)]
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
     max: AtomicU64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], max: AtomicU64::new(0) }
+        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0), max: AtomicU64::new(0) }
     }
+}
+
+/// How many values lie below some edges. `sum` is that of what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cumulated {
+    /// Values at most as large as each edge, to a sixteenth.
+    pub counts: Vec<u64>,
+    /// All values.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
 }
 
 impl Histogram {
     /// Counts one value. Wait-free.
     pub fn record(&self, value: u64) {
         self.counts[bucket(value)].fetch_add(1, Relaxed);
+        self.sum.fetch_add(value, Relaxed);
         self.max.fetch_max(value, Relaxed);
     }
 
@@ -38,6 +51,19 @@ impl Histogram {
     /// Values recorded.
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|c| c.load(Relaxed)).sum()
+    }
+
+    /// Values up to each edge, `edges` rising. Only grows from one call to the next.
+    pub fn cumulated(&self, edges: &[u64]) -> Cumulated {
+        let sum = self.sum.load(Relaxed);
+        let mut all = Cumulated { counts: vec![0; edges.len()], count: 0, sum };
+        for (index, count) in self.counts.iter().enumerate() {
+            let count = count.load(Relaxed);
+            all.count += count;
+            let first = edges.partition_point(|edge| *edge < upper_edge(index));
+            all.counts[first..].iter_mut().for_each(|below| *below += count);
+        }
+        all
     }
 
     /// The value that `per_mille` thousandths of all values do not exceed; 0 if
@@ -84,6 +110,14 @@ mod tests {
             assert!(edge >= value && edge - value <= value / 16, "{value} → {edge}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn k5_cumulated_counts_are_of_values_up_to_each_edge() {
+        let histogram = Histogram::default();
+        [0, 5, 15, 16, 1000, 70_000].into_iter().for_each(|value| histogram.record(value));
+        let all = histogram.cumulated(&[0, 15, 16, 2000]);
+        assert_eq!((all.counts, all.count, all.sum), (vec![1, 3, 4, 5], 6, 71_036));
     }
 
     #[test]

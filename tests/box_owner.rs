@@ -188,13 +188,50 @@ fn w3_the_wifi_password_leaves_the_card_and_is_kept_until_there_is_another() {
 }
 
 #[test]
+fn w3_the_relays_password_leaves_the_card_and_the_tower_still_gets_it() {
+    let the_box = TheBox::new();
+    let settings = "[relay]\nurl = \"http://source:secretsecret@icecast.lan:8000/live.mp3\"\n";
+    the_box.owner("tower.toml", settings.replace('\n', "\r\n"));
+    let report = the_box.apply();
+    assert!(findings(&report, "tower.toml", "done").contains("*** stands in its place"), "{report:#}");
+    assert_eq!(the_box.read("run/tower.toml"), settings);
+    let everything: Vec<u8> = the_box.snapshot("card").into_iter().flat_map(|(_, content)| content).collect();
+    assert!(!String::from_utf8_lossy(&everything).contains("secretsecret"), "the password is still on the card");
+    assert_eq!(
+        the_box.read("card/retrowaves/tower.toml"),
+        "[relay]\r\nurl = \"http://source:***@icecast.lan:8000/live.mp3\"\r\n"
+    );
+    assert_eq!(fs::metadata(the_box.path("data/owner/secrets")).expect("kept").mode() & 0o777, 0o600);
+
+    // The next start puts it in; so does one after a file that was wrong, or gone.
+    let report = the_box.apply();
+    assert!(!report.to_string().contains("mistake"), "{report:#}");
+    assert_eq!(the_box.read("run/tower.toml"), settings);
+    let on_card = the_box.read("card/retrowaves/tower.toml");
+    the_box.owner("tower.toml", "[relay\n");
+    the_box.apply();
+    fs::remove_file(the_box.path("card/retrowaves/tower.toml")).expect("removed");
+    the_box.apply();
+    the_box.owner("tower.toml", &on_card);
+    the_box.apply();
+    assert_eq!(the_box.read("run/tower.toml"), settings);
+    // For another server it is asked for, since it is not that one's.
+    the_box.owner("tower.toml", on_card.replace("icecast.lan", "elsewhere.lan"));
+    let report = the_box.apply();
+    let said = findings(&report, "tower.toml", "mistake");
+    assert!(said.contains("http://source:***@elsewhere.lan:8000/live.mp3: the box has kept no password"), "{said}");
+    assert!(!the_box.exists("run/tower.toml"));
+}
+
+#[test]
 fn w2_w3_power_may_go_at_any_moment_and_no_password_or_key_is_lost() {
+    const SETTINGS: &str = "[relay]\nurl = \"http://source:secretsecret@icecast.lan/live.mp3\"\n";
     let (mut cuts, mut moved) = (0, 0);
     at_every_cut(|call, at| {
         let the_box = TheBox::new();
         the_box.owner("wifi.txt", "ssid=Home\npassword=secretsecret\n");
         the_box.owner("authorized_keys", format!("{PRIVATE_KEY}{PUBLIC_KEY}\n"));
-        the_box.owner("tower.toml", "[fallback]\ntone_hz = 880\n");
+        the_box.owner("tower.toml", SETTINGS);
         if !the_box.cut(&["box", "apply"], call, at) {
             return false;
         }
@@ -208,12 +245,13 @@ fn w2_w3_power_may_go_at_any_moment_and_no_password_or_key_is_lost() {
         assert!(key_on_card || key_in_box, "cut at {call} {at}");
         moved += u32::from(in_box);
         let settings = the_box.read("run/tower.toml");
-        assert!(settings.is_empty() || settings == "[fallback]\ntone_hz = 880\n", "{settings:?}");
+        assert!(settings.is_empty() || settings == SETTINGS, "{settings:?}");
         // The next start goes on from there.
         the_box.apply();
         assert!(!the_box.read("card/retrowaves/wifi.txt").contains("secretsecret"));
         assert_eq!(the_box.read("data/ssh/authorized_keys"), format!("{PUBLIC_KEY}\n"));
-        assert_eq!(the_box.read("run/tower.toml"), "[fallback]\ntone_hz = 880\n");
+        assert!(!the_box.read("card/retrowaves/tower.toml").contains("secretsecret"));
+        assert_eq!(the_box.read("run/tower.toml"), SETTINGS);
         assert!(the_box.snapshot("").iter().all(|(path, _)| path.extension().is_none_or(|end| end != "new")));
         true
     });

@@ -11,7 +11,7 @@ out=$1
 kernel=$GUEST_WORK/kernel
 version=$(cat "$kernel/version")
 modules=(virtio_blk squashfs dm_mod dm_verity sha256 overlay
-	sdhci_iproc mmc_block dwc2 bcm2835_wdt clk_raspberrypi raspberrypi_hwmon)
+	sdhci_iproc bcm2835 mmc_block dwc2 bcm2835_wdt clk_raspberrypi raspberrypi_hwmon)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree"/{bin,lib/aarch64-linux-gnu,dev,proc,sys,sysroot}

@@ -16,7 +16,7 @@ use super::{
     BoxPlaces, card,
     owner::{
         folder::{Folder, NAMES},
-        plan::{Knows, Plan, Reset, SshPlan, WifiPlan, plan},
+        plan::{Knows, Plan, Reset, SecretsPlan, SshPlan, WifiPlan, plan},
     },
     report::{Finding, Kind, Report},
     slots::{Event, SlotError, SlotStore},
@@ -30,6 +30,8 @@ use crate::{
 const PRIVATE_FOLDERS: [&str; 3] = ["owner", "wifi", "ssh"];
 /// What a reset empties, beside the music.
 const RESET_FOLDERS: [&str; 5] = ["state", "logs", "owner", "wifi", "ssh"];
+/// Addresses with their passwords, a line each.
+const SECRETS: &str = "owner/secrets";
 const OWNER_NAMES: [&str; 3] = ["tower.toml", "station.toml", "hostname.txt"];
 
 /// Does all of it; the report has been written where it can be.
@@ -105,6 +107,8 @@ fn read_folder(places: &BoxPlaces, findings: &mut Vec<Finding>) -> (Folder, bool
 
 fn decide(places: &BoxPlaces, folder: &Folder) -> Plan {
     let named = |name: &str| PathBuf::from(name);
+    let secrets = atomic_file::read(&places.data.join(SECRETS), 64 << 10).unwrap_or_default();
+    let secrets: Vec<String> = String::from_utf8_lossy(&secrets).lines().map(str::to_owned).collect();
     plan(
         folder,
         &Knows {
@@ -117,6 +121,7 @@ fn decide(places: &BoxPlaces, folder: &Folder) -> Plan {
                 checked.map(drop).map_err(|errors| errors.to_string())
             },
             is_kept: &|name| places.data.join("wifi").join(name).exists(),
+            secrets: &secrets,
         },
     )
 }
@@ -134,6 +139,9 @@ fn perform(places: &BoxPlaces, folder: &Folder, plan: &Plan, card_is_there: bool
             "not everything could be erased; it is tried again at the next start",
             erase(places, folder, reset),
         );
+    }
+    if let (Some(secrets), true) = (&plan.secrets, card_is_there) {
+        note(Some("tower.toml"), "its password cannot be moved into the box", keep_secrets(places, folder, secrets));
     }
     if card_is_there && plan.reset.is_none() {
         for (name, text) in OWNER_NAMES.into_iter().zip([&plan.tower, &plan.station, &plan.hostname]) {
@@ -199,6 +207,21 @@ fn empty(folder: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
     }
     fs::File::open(folder)?.sync_all()
+}
+
+/// In the box first, then off the card.
+fn keep_secrets(places: &BoxPlaces, folder: &Folder, secrets: &SecretsPlan) -> io::Result<()> {
+    let text = secrets.keep.iter().fold(String::new(), |all, line| all + line + "\n");
+    let kept = places.data.join(SECRETS);
+    if !atomic_file::holds(&kept, text.as_bytes()) && (kept.exists() || !text.is_empty()) {
+        atomic_file::write_private(&kept, text.as_bytes())?;
+    }
+    match (&secrets.rewritten, real_name(folder, "tower.toml")) {
+        (Some(text), Some(name)) => {
+            card::replace_secret(&places.owner().join(name), text.replace('\n', "\r\n").as_bytes())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In the box first, then off the card. Networks of before go: the owner names one.

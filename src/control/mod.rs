@@ -4,12 +4,13 @@
 //! bounds of its own, so it listens on a private socket to which only the door
 //! connects, and gets only what the door has read to the end, bounded and rebuilt.
 //!
-//! Changes are taken from the control socket and from loopback only. The page, `/metrics` and
+//! Changes are taken from the control socket and from loopback only. The page and
 //! `/events` will have their routes beside these.
 
 pub mod health;
 pub mod hosts;
 pub mod ingest_events;
+pub mod metrics;
 pub mod status;
 mod web;
 
@@ -30,12 +31,12 @@ use self::{
     health::{Health, HealthBoard, Monitor},
     hosts::HostRules,
     ingest_events::NowPlaying,
-    status::StatusSources,
+    status::{Status, StatusSources},
     web::Web,
 };
 use crate::{
     broadcast::title_desk::Announcement, config::TowerConfig, door::relay_to_web::Origin, frame::PUMP_FRAME_SAMPLES,
-    router::InputId, sys::thread, unix_socket::BindError,
+    meter::judge::AlarmName, router::InputId, sys::thread, unix_socket::BindError,
 };
 
 /// Threads that answer. Each request takes microseconds; the second one is for the unlucky moment.
@@ -87,8 +88,10 @@ pub(crate) struct Asked<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// JSON; empty: no body.
+    /// Empty: no body.
     pub(crate) body: String,
+    /// Of the body.
+    pub(crate) content_type: &'static str,
     /// For 405.
     pub(crate) allow: Option<&'static str>,
 }
@@ -96,13 +99,17 @@ pub(crate) struct Answer {
 impl Answer {
     fn json(status: u16, value: &impl serde::Serialize) -> Self {
         match serde_json::to_string(value) {
-            Ok(body) => Self { status, body: body + "\n", allow: None },
+            Ok(body) => Self { body: body + "\n", ..Self::empty(status) },
             Err(error) => Self::error(500, &error.to_string()),
         }
     }
 
     fn error(status: u16, why: &str) -> Self {
-        Self { status, body: format!("{}\n", serde_json::json!({ "error": why })), allow: None }
+        Self { body: format!("{}\n", serde_json::json!({ "error": why })), ..Self::empty(status) }
+    }
+
+    fn empty(status: u16) -> Self {
+        Self { status, body: String::new(), content_type: "application/json", allow: None }
     }
 }
 
@@ -120,16 +127,32 @@ impl ControlPlane {
         match (asked.path, asked.method) {
             ("/status", "GET" | "HEAD") => self.status(),
             ("/healthz", "GET" | "HEAD") => self.healthz(),
+            ("/metrics", "GET" | "HEAD") => self.metrics(),
             ("/tower/events/ingest", "POST") => self.ingest(asked),
-            ("/status" | "/healthz", _) => not_allowed("GET, HEAD"),
+            ("/status" | "/healthz" | "/metrics", _) => not_allowed("GET, HEAD"),
             ("/tower/events/ingest", _) => not_allowed("POST"),
             _ => Answer::error(404, "there is nothing here"),
         }
     }
 
     fn status(&self) -> Answer {
+        Answer::json(200, &self.status_now())
+    }
+
+    fn status_now(&self) -> Status {
         let playing = self.playing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Answer::json(200, &self.sources.status(playing, self.health.health().healthy))
+        self.sources.status(playing, self.health.health().healthy)
+    }
+
+    fn metrics(&self) -> Answer {
+        match serde_json::to_value(self.status_now()) {
+            Ok(status) => Answer {
+                body: metrics::text(&status, &AlarmName::NAMES, &self.sources.pump.lateness_us),
+                content_type: metrics::CONTENT_TYPE,
+                ..Answer::empty(200)
+            },
+            Err(error) => Answer::error(500, &error.to_string()),
+        }
     }
 
     fn healthz(&self) -> Answer {
@@ -159,7 +182,7 @@ impl ControlPlane {
                     }
                     *self.playing.lock().unwrap_or_else(PoisonError::into_inner) = playing;
                 }
-                Answer { status: 204, body: String::new(), allow: None }
+                Answer::empty(204)
             }
         }
     }

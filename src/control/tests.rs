@@ -8,6 +8,7 @@ use crate::{
     limits::{INPUT_PCM, MP3, TITLES_WAITING_MAX},
     meter::{Alarm, judge::AlarmName},
     pump::presence::Standing,
+    relay::target::Target,
     ring::FrameRingBuffer,
     router::AudioInputRouter,
     stats::LiveWords,
@@ -44,6 +45,25 @@ fn announcing(loopback_may_change: bool) -> (ControlPlane, Receiver<Announcement
         frame_samples: 1024,
     };
     (plane, announced)
+}
+
+/// `/status` with no figure missing: a card runs, a relay pushes, an encoder and its spare live.
+pub(super) fn full_status() -> serde_json::Value {
+    let mut plane = plane(true);
+    let sources = &mut plane.sources;
+    sources.relay = Target::parse("http://source:x@host/mount").map(|target| (target, Arc::default()));
+    let live = &sources.live;
+    live.state.store(LiveState::Running as u8, Relaxed);
+    for (figure, value) in [(&live.ppm, -12.0), (&live.queue_ms, 50.0), (&live.latency_ms, 185.0)] {
+        figure.set(Some(value));
+    }
+    for sound in [&sources.meter.on_air, &sources.meter.live] {
+        let loudness = [&sound.lufs_momentary, &sound.lufs_short, &sound.lufs_integrated];
+        sound.peak_dbfs.iter().chain(&sound.rms_dbfs).chain(loudness).for_each(|figure| figure.set(Some(-20.0)));
+    }
+    sources.encoder.pid.store(1, Relaxed);
+    sources.encoder.spare_pid.store(2, Relaxed);
+    json(&plane.answer(get("/status")))
 }
 
 fn get(path: &str) -> Asked<'_> {
@@ -197,7 +217,7 @@ fn k2_a_tower_that_was_not_watched_yet_is_not_called_healthy() {
 fn k4_routes_as_a_table() {
     let table = [
         ("GET", "/", 404, None),
-        ("GET", "/metrics", 404, None),
+        ("POST", "/metrics", 405, Some("GET, HEAD")),
         ("GET", "/events", 404, None),
         ("HEAD", "/status", 200, None),
         ("POST", "/status", 405, Some("GET, HEAD")),

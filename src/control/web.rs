@@ -156,7 +156,7 @@ fn response(answer: &Answer) -> Response<std::io::Cursor<Vec<u8>>> {
     let mut response =
         Response::from_string(answer.body.clone()).with_status_code(answer.status).with_chunked_threshold(usize::MAX);
     let headers = [
-        ("Content-Type", (!answer.body.is_empty()).then_some("application/json")),
+        ("Content-Type", (!answer.body.is_empty()).then_some(answer.content_type)),
         ("Cache-Control", Some("no-cache, no-store")),
         ("Allow", answer.allow),
     ];

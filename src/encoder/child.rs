@@ -28,9 +28,10 @@ use crate::{
 
 /// LAME looks one frame ahead, so one is always owed.
 pub const LOOK_AHEAD_FRAMES: usize = 1;
-/// Owing more than the look-ahead through this many writes in a row, the encoder
-/// has lost a frame (2 s: a busy machine delays frames, but not each one).
-const MISSING_AFTER_WRITES: u32 = 84;
+/// Owing the same through this many ticks (2 s), and more than the look-ahead, the encoder has lost a frame.
+const MISSING_AFTER_STEADY_TICKS: u32 = 84;
+/// Owing more than the look-ahead through this many ticks (30 s) it has lost one as well, or is as good as too slow.
+const MISSING_AFTER_TICKS: u32 = 1250;
 
 /// A child that was just started.
 pub struct Spawned {
@@ -73,7 +74,34 @@ pub struct Child {
     last_frame_ms: u64,
     /// Since when more than the look-ahead is owed.
     owing_since_ms: Option<u64>,
-    writes_while_owing: u32,
+    owing: Owing,
+}
+
+/// Tells a frame that was lost from frames that come late. One that was lost is owed for good, whatever comes: the
+/// count of what is owed stands. On a machine that is short of time the count goes up and down, and an
+/// encoder that is only starved must not be killed for it: its successor would have no more time.
+#[derive(Debug, Default)]
+struct Owing {
+    owed: usize,
+    steady_ticks: u32,
+    ticks: u32,
+}
+
+impl Owing {
+    /// A tick, before its frame is written, with this many frames owed.
+    fn note_tick(&mut self, owed: usize) {
+        if owed <= LOOK_AHEAD_FRAMES {
+            *self = Self::default();
+            return;
+        }
+        self.ticks += 1;
+        self.steady_ticks = if owed == self.owed { self.steady_ticks + 1 } else { 1 };
+        self.owed = owed;
+    }
+
+    fn has_lost_one(&self) -> bool {
+        self.steady_ticks > MISSING_AFTER_STEADY_TICKS || self.ticks > MISSING_AFTER_TICKS
+    }
 }
 
 /// What becomes of the MP3 frame of a PCM frame.
@@ -147,7 +175,7 @@ impl Child {
             frames_out: 0,
             last_frame_ms: now_ms,
             owing_since_ms: None,
-            writes_while_owing: 0,
+            owing: Owing::default(),
         }
     }
 
@@ -246,6 +274,10 @@ impl Child {
             on_frame(to, &held[..len]);
         }
         if frames > 0 {
+            if self.frames_out == 0 {
+                // What was owed while it started says nothing: its first frames are those of the lead-in.
+                self.owing = Owing::default();
+            }
             self.frames_out += frames;
             self.last_frame_ms = now_ms;
             self.note_owing(now_ms);
@@ -255,13 +287,13 @@ impl Child {
 
     /// True when a frame has been missing for so long that it will never come.
     pub fn misses_a_frame(&self) -> bool {
-        self.writes_while_owing > MISSING_AFTER_WRITES
+        self.owing.has_lost_one()
     }
 
     fn note_owing(&mut self, now_ms: u64) {
         if self.owed.len() <= LOOK_AHEAD_FRAMES {
             self.owing_since_ms = None;
-            self.writes_while_owing = 0;
+            self.owing = Owing::default();
         } else {
             self.owing_since_ms.get_or_insert(now_ms);
         }
@@ -269,8 +301,32 @@ impl Child {
 
     /// One more tick with something owed before its frame is written.
     pub fn note_tick(&mut self) {
-        if self.owed.len() > LOOK_AHEAD_FRAMES {
-            self.writes_while_owing += 1;
+        self.owing.note_tick(self.owed.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is owed at each tick, again and again, and after how many ticks a frame is called lost.
+    #[test]
+    fn s6_a_lost_frame_is_told_from_late_ones_as_a_table() {
+        let table: [(&[usize], Option<u32>); 6] = [
+            (&[1], None),
+            (&[2], Some(85)),
+            (&[5], Some(85)),
+            (&[2, 3], Some(1251)),
+            (&[4, 2, 2, 3, 7, 2], Some(1251)),
+            (&[1, 3, 2], None),
+        ];
+        for (pattern, expected) in table {
+            let mut owing = Owing::default();
+            let found = (1..=10_000).find(|tick| {
+                owing.note_tick(pattern[(*tick as usize - 1) % pattern.len()]);
+                owing.has_lost_one()
+            });
+            assert_eq!(found, expected, "{pattern:?}");
         }
     }
 }

@@ -61,18 +61,21 @@ pub enum AlarmName {
 }
 
 impl AlarmName {
+    /// Of all there are.
+    pub const NAMES: [&str; 8] = [
+        "on_air_silence",
+        "on_air_clipping",
+        "on_air_imbalance",
+        "live_clipping",
+        "live_imbalance",
+        "live_lost",
+        "live_drift",
+        "live_xruns",
+    ];
+
     /// As it is written in status and logs; stable for ever.
     pub fn name(self) -> &'static str {
-        [
-            "on_air_silence",
-            "on_air_clipping",
-            "on_air_imbalance",
-            "live_clipping",
-            "live_imbalance",
-            "live_lost",
-            "live_drift",
-            "live_xruns",
-        ][self as usize]
+        Self::NAMES[self as usize]
     }
 }
 

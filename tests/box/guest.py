@@ -45,6 +45,8 @@ MACHINES = {
         "net": ["-device", "usb-net,netdev=n0"],
         "channel": ["-serial", "chardev:shell"],
         "more": [],
+        # QEMU resets a Pi at once when its watchdog is armed, instead of when it is not fed.
+        "words": " systemd.watchdog_sec=0",
     },
 }
 
@@ -58,6 +60,7 @@ class Guest:
         self.port = free_port()
         self.process = None
         self.channel = None
+        self.greeted = False
         self.started = None
         self.number = 0
 
@@ -73,7 +76,7 @@ class Guest:
         if os.path.exists(self.path):
             os.unlink(self.path)
         machine = self.machine
-        line = f"{self.cmdline} console={machine['console']} retrowaves.test_shell={machine['shell']}"
+        line = f"{self.cmdline} console={machine['console']} retrowaves.test_shell={machine['shell']}{machine.get('words', '')}"
         command = ["qemu-system-aarch64", *machine["options"], "-accel", "tcg", "-nodefaults", "-no-user-config",
                    "-display", "none", "-monitor", "none",
                    "-chardev", f"file,id=console,path={self.log},append=on", "-serial", "chardev:console",
@@ -87,7 +90,9 @@ class Guest:
         self.process = subprocess.Popen(["nice", "-n", os.environ.get("BOX_NICE", "15"), *command], stdin=subprocess.DEVNULL,
                                         stderr=subprocess.STDOUT, stdout=open(f"{self.log}.qemu", "ab"))
         self.started = time.monotonic()
-        self.channel = None
+        self.greeted = False
+        # At once: what the shell says while nobody is connected is lost.
+        self._connect(30)
 
     def cut(self):
         """The plug is pulled."""
@@ -145,15 +150,13 @@ class Guest:
     def wait_shell(self, limit=240):
         """Until systemd runs the test's shell."""
         end = time.monotonic() + limit
-        self._connect(30)
-        while "<<0 0 >>" not in self._line(end):
-            pass
+        while not self.greeted:
+            self.greeted = "<<0 0 >>" in self._line(end)
         return self.since_start()
 
     def ask(self, script, limit=120):
         """Runs a script in the guest as root: its exit code and what it printed."""
-        if not self.channel:
-            self.wait_shell()
+        self.wait_shell()
         self.number += 1
         code = base64.b64encode(script.encode()).decode()
         self.channel.sendall(f"{self.number} {code}\n".encode())

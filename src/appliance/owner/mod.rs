@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod hostname;
 pub mod plan;
+pub mod secrets;
 pub mod ssh_keys;
 pub mod text;
 pub mod wifi;

@@ -4,7 +4,7 @@
 
 use super::{
     folder::{Folder, Found, NAMES},
-    hostname, ssh_keys, text, wifi,
+    hostname, secrets, ssh_keys, text, wifi,
 };
 use crate::appliance::report::{Finding, Kind};
 
@@ -30,6 +30,15 @@ pub struct WifiPlan {
     pub country: Option<String>,
 }
 
+/// Passwords within `tower.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretsPlan {
+    /// Addresses with their passwords.
+    pub keep: Vec<String>,
+    /// `tower.toml` without them; none: it has none.
+    pub rewritten: Option<String>,
+}
+
 /// What SSH needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SshPlan {
@@ -46,6 +55,8 @@ pub struct Plan {
     pub reset: Option<Reset>,
     /// Settings of the tower that passed the check; none: the default.
     pub tower: Option<String>,
+    /// Its passwords; none: what was kept stays.
+    pub secrets: Option<SecretsPlan>,
     /// The same of the station.
     pub station: Option<String>,
     /// None: the image's own.
@@ -66,6 +77,8 @@ pub struct Knows<'a> {
     pub check_station: &'a dyn Fn(&str) -> Result<(), String>,
     /// A network of that file name is kept.
     pub is_kept: &'a dyn Fn(&str) -> bool,
+    /// Addresses with passwords that are kept.
+    pub secrets: &'a [String],
 }
 
 /// Says what to do with `folder`.
@@ -76,8 +89,8 @@ pub fn plan(folder: &Folder, knows: &Knows<'_>) -> Plan {
     if plan.reset.is_some() {
         return plan;
     }
-    plan.tower = plan.settings(NAMES[0], tower, knows.check_tower);
-    plan.station = plan.settings(NAMES[1], station, knows.check_station);
+    plan.tower_settings(tower, knows);
+    plan.station = plan.settings(NAMES[1], station, |text| (knows.check_station)(text).map(|()| "used"));
     plan.wifi = plan.network(wifi, knows.is_kept);
     plan.hostname = plan.name(hostname);
     plan.ssh = plan.keys(keys);
@@ -135,7 +148,33 @@ impl Plan {
         }
     }
 
-    fn settings(&mut self, file: &str, found: &Found, check: &dyn Fn(&str) -> Result<(), String>) -> Option<String> {
+    /// Checked with the passwords that the box keeps, which are what the tower gets.
+    fn tower_settings(&mut self, found: &Found, knows: &Knows<'_>) {
+        let mut moved = None;
+        self.tower = self.settings(NAMES[0], found, |text| {
+            let exchanged = secrets::exchange(text, knows.secrets).map_err(|address| {
+                format!("{address}: the box has kept no password for this address; write it in place of the ***")
+            })?;
+            (knows.check_tower)(&exchanged.full)?;
+            let words = match exchanged.on_card {
+                Some(_) => "used; the password in it was moved into the box, and *** stands in its place",
+                None => "used",
+            };
+            moved = Some(exchanged);
+            Ok(words)
+        });
+        if let Some(moved) = moved {
+            self.tower = Some(moved.full);
+            self.secrets = Some(SecretsPlan { keep: moved.kept, rewritten: moved.on_card });
+        }
+    }
+
+    fn settings(
+        &mut self,
+        file: &str,
+        found: &Found,
+        check: impl FnOnce(&str) -> Result<&'static str, String>,
+    ) -> Option<String> {
         const OTHERWISE: &str = "The settings of the image are used instead.";
         let text = self.text(file, found, OTHERWISE)?;
         if text.trim().is_empty() {
@@ -143,8 +182,8 @@ impl Plan {
             return None;
         }
         match check(&text) {
-            Ok(()) => {
-                self.say(file, Kind::Done, "used");
+            Ok(words) => {
+                self.say(file, Kind::Done, words);
                 Some(text)
             }
             Err(why) => {
@@ -290,6 +329,7 @@ mod tests {
         check_tower: &|text| if text.contains('=') { Ok(()) } else { Err(format!("tower.toml:1: {text}")) },
         check_station: &|_| Err("line of an error\n".repeat(1000)),
         is_kept: &|_| false,
+        secrets: &[],
     };
 
     fn bytes() -> impl Strategy<Value = Found> {
