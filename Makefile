@@ -10,6 +10,8 @@ STATION_ARGS ?=
 MUSIC ?=
 # For `make soak`: for each run.
 SOAK_SECONDS ?= 600
+# For `make test-clients`: for each player; they play side by side.
+CLIENT_SECONDS ?= 60
 # For `make fuzz`: for each target.
 FUZZ_SECONDS ?= 60
 # For `make image` and `make lint-buildroot`.
@@ -21,7 +23,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test pi-test power-test test-deb dist image lint-buildroot
+.PHONY: help run test test-clients soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test pi-test power-test test-deb dist image lint-buildroot
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
@@ -29,6 +31,7 @@ help:
 	@echo "make build, sudo make install; make deb: for a Debian or a Raspberry Pi OS, see docs/install.md"
 	@echo "make cross, make deb-arm64: for a Raspberry Pi, from another computer"
 	@echo "make dist, make image BOARD=rpi4 BUILDROOT=folder: the box's card and update, see buildroot/README.md"
+	@echo "make test-clients: players and browsers, for real, a minute each"
 	@echo "make boot-test | update-test | power-test: the box in QEMU, booted for real"
 	@echo "make soak | bench | fuzz | test-aarch64 | clean: see README.md"
 
@@ -65,6 +68,12 @@ test:
 	cargo test --locked --no-fail-fast $(PAIRED:%=--test %) -- --test-threads=2 || status=1; \
 	cargo test --locked --profile counted --test rotation_cost --test live_drift || status=1; \
 	exit $$status
+
+# Real players at a real tower; tests/clients/clients_test.py says what is shown.
+test-clients:
+	@scripts/setup.sh clients
+	cargo build --release --locked --bins
+	tests/clients/clients_test.py target/release target/clients --seconds $(CLIENT_SECONDS)
 
 # Long runs are ignored tests; each lasts SOAK_SECONDS.
 soak:

@@ -2,7 +2,7 @@
 # Installs what a make target needs, if it is missing, and says so. Asks nothing,
 # changes nothing that is there; running it again does nothing.
 #
-# Usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest
+# Usage: scripts/setup.sh run|test|clients|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest
 set -euo pipefail
 
 RUST_MIN=1.88
@@ -17,6 +17,10 @@ needs_run=(ffmpeg:ffmpeg "${needs_build[@]}")
 needs_test=("${needs_run[@]}" icecast2:icecast2 mpg123:mpg123 curl:curl valgrind:valgrind systemd-analyze:systemd logrotate:logrotate
 	shellcheck:shellcheck genimage:genimage mkfs.vfat:dosfstools mcopy:mtools mke2fs:e2fsprogs mksquashfs:squashfs-tools
 	veritysetup:cryptsetup-bin strace:strace rauc:rauc openssl:openssl xz:xz-utils sfdisk:fdisk promtool:prometheus)
+# Players, and the parts of two of them, which are files: gst/name, vlc/name.
+needs_clients=("${needs_run[@]}" python3:python3 curl:curl mpv:mpv mpg123:mpg123 cvlc:vlc-bin vlc/http:vlc-plugin-base
+	gst-launch-1.0:gstreamer1.0-tools gst/soup:gstreamer1.0-plugins-good gst/audioconvert:gstreamer1.0-plugins-base
+	mpd:mpd mpc:mpc chromium:chromium firefox-esr:firefox-esr)
 needs_soak=("${needs_test[@]}" cyclictest:rt-tests stress-ng:stress-ng)
 needs_bench=("${needs_run[@]}" icecast2:icecast2)
 needs_fuzz=("${needs_build[@]}" c++:build-essential)
@@ -33,6 +37,7 @@ needs_guest=(qemu-system-aarch64:qemu-system-arm qemu-img:qemu-utils mmdebstrap:
 case "${1:-}" in
 run) needs=("${needs_run[@]}") ;;
 test) needs=("${needs_test[@]}") ;;
+clients) needs=("${needs_clients[@]}") ;;
 soak) needs=("${needs_soak[@]}") ;;
 bench) needs=("${needs_bench[@]}") ;;
 fuzz) needs=("${needs_fuzz[@]}") ;;
@@ -41,7 +46,7 @@ test-aarch64) needs=("${needs_test_aarch64[@]}") ;;
 deb) needs=("${needs_deb[@]}") ;;
 guest) needs=("${needs_guest[@]}") ;;
 deb-arm64) needs=("${needs_deb[@]}" "${needs_cross[@]}") ;;
-*) die "usage: scripts/setup.sh run|test|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest" ;;
+*) die "usage: scripts/setup.sh run|test|clients|soak|bench|fuzz|cross|test-aarch64|deb|deb-arm64|guest" ;;
 esac
 
 # cyclictest and others lie in sbin, which is not in everybody's PATH.
@@ -70,7 +75,7 @@ apt_install() {
 	}
 }
 
-# Of some packages the program is wanted and not the service (Icecast's would take port 8000), which is
+# Of some packages the program is wanted and not the service (Icecast's would take port 8000, MPD's 6600), which is
 # neither started (Debian's way to say so is policy-rc.d) nor enabled.
 install_without_service() {
 	local policy=/usr/sbin/policy-rc.d mine=
@@ -84,14 +89,18 @@ install_without_service() {
 	[ -z "$mine" ] || as_root rm -f "$mine"
 	if [ -d /run/systemd/system ]; then
 		as_root systemctl disable --quiet "$1" >&2 || true
+		as_root systemctl disable --quiet "$1.socket" 2>/dev/null || true
 	fi
 	return $status
 }
 
 # Headers are no program, and where they lie differs: pkg-config knows, as it does for the build.
+# Parts of players lie below the folder of the machine's architecture.
 is_there() {
 	case "$1" in
 	lib/*) pkg-config --exists "${1#lib/}" 2>/dev/null ;;
+	gst/*) compgen -G "/usr/lib/*/gstreamer-1.0/libgst${1#gst/}.so" >/dev/null ;;
+	vlc/*) compgen -G "/usr/lib/*/vlc/plugins/*/lib${1#vlc/}_plugin.so" >/dev/null ;;
 	*) has "$1" ;;
 	esac
 }
@@ -110,7 +119,7 @@ install_missing() {
 	local plain=()
 	for need in "${packages[@]}"; do
 		case $need in
-		icecast2 | prometheus) install_without_service "$need" ;;
+		icecast2 | prometheus | mpd) install_without_service "$need" ;;
 		*) plain+=("$need") ;;
 		esac
 	done
@@ -224,11 +233,21 @@ backports() {
 	apt_install -t bookworm-backports qemu-system-arm qemu-utils
 }
 
+# Players are run by a user who may nothing: VLC and browsers refuse to be root's. Who is not root
+# runs them as himself.
+check_clients_user() {
+	[ "$(id -u)" = 0 ] || return 0
+	id -u retrowaves-clients >/dev/null 2>&1 && return
+	say "making: the user retrowaves-clients"
+	useradd --system --no-create-home --shell /usr/sbin/nologin retrowaves-clients
+}
+
 [ "$1" != guest ] || add_backports
 install_missing
 check_rust
 case "$1" in
 test) check_lints ;;
+clients) check_clients_user ;;
 fuzz) check_fuzzer ;;
 cross | test-aarch64) check_cross ;;
 deb) check_cargo_deb ;;

@@ -29,6 +29,8 @@ pub struct Request {
     pub content_length: usize,
     /// It went through a proxy: `Forwarded`, `X-Forwarded-…`, `X-Real-IP` or `Via`.
     pub forwarded: bool,
+    /// `Range: bytes=0-` or from further on, to the end: what a browser's player asks for.
+    pub range_to_end: bool,
     /// `Icy-MetaData: 1`: titles are wanted between the audio bytes.
     pub wants_titles: bool,
     /// It waits for `100 Continue` before it sends its body.
@@ -172,6 +174,7 @@ fn take_header(
         "transfer-encoding" => {
             return Err(BadHead { status: 411, why: "Transfer-Encoding is not taken; send a Content-Length" });
         }
+        "range" => request.range_to_end = value.starts_with(b"bytes=") && value.ends_with(b"-"),
         "icy-metadata" => request.wants_titles = value.trim_ascii() == b"1",
         "expect" => request.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
         "forwarded" | "via" | "x-real-ip" => request.forwarded = true,
@@ -221,6 +224,10 @@ mod tests {
         let request = complete("GET /stream?t=1#x HTTP/1.1\r\nhOsT: radio.local:8000\r\nRange: bytes=0-1\r\n\r\n");
         assert_eq!((request.path.as_str(), request.query.as_deref()), ("/stream", Some("t=1")));
         assert_eq!((request.host.as_deref(), request.minor), (Some("radio.local:8000"), 1));
+        for (range, to_end) in [("bytes=0-", true), ("bytes=65536-", true), ("bytes=0-1", false), ("bytes=-1", false)] {
+            let request = complete(&format!("GET /stream HTTP/1.1\r\nrange: {range}\r\n\r\n"));
+            assert_eq!(request.range_to_end, to_end, "{range}");
+        }
         // Small radios: LF only, 1.0, no Host.
         let request = complete("GET /;stream.mp3 HTTP/1.0\nIcy-MetaData:1\n\n");
         assert_eq!((request.path.as_str(), request.minor, request.host), ("/;stream.mp3", 0, None));

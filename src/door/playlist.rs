@@ -71,7 +71,9 @@ fn escaped(text: &str) -> String {
     out
 }
 
-fn authority(host: Option<&str>, local: Option<SocketAddr>) -> String {
+/// How the listener calls the tower: by the name in its request, if that is one, else by the address
+/// where it arrived.
+pub fn authority(host: Option<&str>, local: Option<SocketAddr>) -> String {
     match (host.filter(|host| is_authority(host)), local) {
         (Some(host), _) => host.to_owned(),
         (None, Some(local)) => SocketAddr::new(local.ip().to_canonical(), local.port()).to_string(),

@@ -92,11 +92,19 @@ fn reason(status: u16) -> &'static str {
 
 /// The head before the audio. No length and no chunks: old radios know neither, and
 /// the stream has no end. Range requests get it too, since there is nothing to seek in.
-/// With `metaint`, titles come between the audio bytes, so far apart.
-pub fn stream_head(minor: u8, stream: &StreamConfig, bitrate_kbps: u32, metaint: Option<u32>) -> Vec<u8> {
+/// With `metaint`, titles come between the audio bytes, so far apart. `authority`: the tower's name
+/// and port as the listener knows them, for the link that players show.
+pub fn stream_head(
+    minor: u8,
+    stream: &StreamConfig,
+    authority: &str,
+    bitrate_kbps: u32,
+    metaint: Option<u32>,
+) -> Vec<u8> {
     let mut head = status_line(minor, 200);
     head.push_str("Content-Type: audio/mpeg\r\n");
     head.push_str(&format!("icy-name: {}\r\nicy-genre: {}\r\n", one_line(&stream.name), one_line(&stream.genre)));
+    head.push_str(&format!("icy-url: http://{authority}/\r\n"));
     head.push_str(&format!("icy-br: {bitrate_kbps}\r\nicy-pub: 0\r\n"));
     if let Some(metaint) = metaint {
         head.push_str(&format!("icy-metaint: {metaint}\r\n"));
@@ -137,9 +145,10 @@ mod tests {
         let config = crate::config::TowerConfig::with_runtime_dir(std::path::Path::new("/nowhere"));
         let stream = StreamConfig { name: "Schule\r\nX: y".into(), ..config.stream };
         for (minor, metaint) in [(0, None), (1, None), (0, Some(16_000)), (1, Some(16_000))] {
-            let head = String::from_utf8(stream_head(minor, &stream, 128, metaint)).expect("text");
+            let head = String::from_utf8(stream_head(minor, &stream, "radio:8000", 128, metaint)).expect("text");
             assert!(head.starts_with(&format!("HTTP/1.{minor} 200 OK\r\n")) && head.ends_with("\r\n\r\n"));
             assert!(head.contains("Connection: close\r\n") && head.contains("icy-br: 128\r\n"));
+            assert!(head.contains("icy-url: http://radio:8000/\r\n"));
             assert!(head.contains("icy-name: SchuleX: y\r\n"), "no header can be smuggled in: {head}");
             assert_eq!(head.contains("\r\nicy-metaint: 16000\r\n"), metaint.is_some());
             assert!(!head.to_lowercase().contains("content-length") && !head.contains("chunked"));

@@ -24,13 +24,15 @@ pub enum Route {
 }
 
 /// Where the stream is found; with any query.
-const STREAM_PATHS: [&str; 6] = ["/stream", "/stream.mp3", "/listen", "/live", "/;", "/;stream.mp3"];
+const STREAM_PATHS: [&str; 4] = ["/stream", "/stream.mp3", "/listen", "/live"];
+/// So begins it for SHOUTcast's players; what follows, such as `stream.mp3`, is for themselves.
+const SHOUTCAST: &str = "/;";
 const READING: [&str; 2] = ["GET", "HEAD"];
 
 /// Finds the route of a request.
 pub fn route(request: &Request) -> Route {
     let method = request.method.as_str();
-    if STREAM_PATHS.contains(&request.path.as_str()) {
+    if STREAM_PATHS.contains(&request.path.as_str()) || request.path.starts_with(SHOUTCAST) {
         return match method {
             "GET" => Route::Listen,
             "HEAD" => Route::StreamHead,
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn h1_h7_h8_routes_as_a_table() {
-        for path in STREAM_PATHS {
+        for path in STREAM_PATHS.into_iter().chain(["/;", "/;stream.mp3", "/;stream.nsv", "/;/../x"]) {
             assert_eq!(route(&request("GET", path)), Route::Listen);
             assert_eq!(route(&request("HEAD", path)), Route::StreamHead);
             assert_eq!(route(&request("OPTIONS", path)), Route::StreamOptions);

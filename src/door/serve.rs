@@ -29,6 +29,7 @@ use super::{
     bind::{Door, DoorError, refused},
     events::{Announcements, Served},
     head::Request,
+    playlist::authority,
     relay_to_web::{Origin, Progress, Relay, passed_on, rebuilt},
     reply::{Reply, stream_head, stream_options},
     routes::{Route, route},
@@ -289,12 +290,12 @@ impl Doorkeeper {
     fn answer(&mut self, key: u64, request: Box<Request>, rest: Vec<u8>) {
         let to = ReplyTo::of(&request);
         let reply = match route(&request) {
-            Route::Listen => return self.listen(key, to, Wishes::of(&request, self.stream.burst_ms)),
+            Route::Listen => return self.listen(key, &request),
             Route::Events => return self.subscribe(key, &request),
             Route::Relay => return self.take_body(key, request, rest),
             Route::StreamHead => {
-                let wishes = Wishes::of(&request, self.stream.burst_ms);
-                return self.reply_bytes(key, self.stream_head(to, wishes));
+                let head = self.stream_head(key, &request);
+                return self.reply_bytes(key, head);
             }
             Route::StreamOptions => stream_options(),
             Route::Playlist(playlist) => {
@@ -309,19 +310,25 @@ impl Doorkeeper {
         self.reply(key, &reply, to);
     }
 
-    fn stream_head(&self, to: ReplyTo, wishes: Wishes) -> Vec<u8> {
-        stream_head(to.minor, &self.stream, self.bitrate_kbps, wishes.metaint)
+    fn wishes(&self, request: &Request) -> Wishes {
+        Wishes::of(request, self.stream.burst_ms, self.bitrate_kbps)
     }
 
-    fn listen(&mut self, key: u64, to: ReplyTo, wishes: Wishes) {
+    fn stream_head(&mut self, key: u64, request: &Request) -> Vec<u8> {
+        let authority = authority(request.host.as_deref(), self.local_address(key));
+        stream_head(request.minor, &self.stream, &authority, self.bitrate_kbps, self.wishes(request).metaint)
+    }
+
+    fn listen(&mut self, key: u64, request: &Request) {
         let Some(visitor) = self.visitors.get_mut(key) else {
             return;
         };
         if !self.admission.advance(&mut visitor.ticket, Stage::Listener) {
             self.stats.rejected.add(1);
             let reply = Reply::error(503, "every listener's place is taken; try again soon");
-            return self.reply(key, &reply.with("Retry-After", "10").open_to_all(), to);
+            return self.reply(key, &reply.with("Retry-After", "10").open_to_all(), ReplyTo::of(request));
         }
+        let (response_head, wishes) = (self.stream_head(key, request), self.wishes(request));
         let Some(visitor) = self.visitors.remove(key) else {
             return;
         };
@@ -333,7 +340,7 @@ impl Doorkeeper {
         }
         self.broadcaster.join(Arrival {
             socket: visitor.socket,
-            response_head: self.stream_head(to, wishes),
+            response_head,
             burst_ms: wishes.burst_ms,
             metaint: wishes.metaint,
             local: visitor.ticket.peer == Peer::ControlSocket,
@@ -523,6 +530,8 @@ impl Doorkeeper {
             return;
         };
         match &visitor.doing {
+            // Browsers open connections for what they may ask later, and would take a 408 for its answer.
+            Doing::ReadingHead { bytes } if bytes.is_empty() => self.remove(key, false),
             Doing::ReadingHead { .. } | Doing::ReadingBody { .. } => {
                 self.stats.bad_requests.add(1);
                 let reply = Reply::error(408, "the request was not complete within 5 seconds");

@@ -9,6 +9,11 @@ use crate::{broadcast::icy::METAINT, limits::BURST_SEC_MAX};
 const METAINT_MIN: u32 = 1024;
 const METAINT_MAX: u32 = 65_536;
 
+/// Chromium's player takes its bytes in blocks of 32 KiB and begins with the first. If that is all there is at once, the
+/// second comes too late: with 2 s of 128 kbit/s it stumbled after 4 s. So it gets two, as from Icecast: one
+/// to begin with, and one in hand.
+const BROWSER_BURST_BYTES: u64 = 64 << 10;
+
 /// What a listener gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wishes {
@@ -19,14 +24,27 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// `usual_burst_ms`: for those who do not say.
-    pub fn of(request: &Request, usual_burst_ms: u64) -> Self {
+    /// `usual_burst_ms`: for those who do not say; a browser's player gets what it needs.
+    pub fn of(request: &Request, usual_burst_ms: u64, bitrate_kbps: u32) -> Self {
         let query = request.query.as_deref().unwrap_or("");
+        let usual_burst_ms = match is_browsers_player(request) {
+            true => usual_burst_ms.max(browser_burst_ms(bitrate_kbps)),
+            false => usual_burst_ms,
+        };
         let burst_ms = if request.path == "/live" { 0 } else { burst_ms(query).unwrap_or(usual_burst_ms) };
         let wanted = value(query, "metaint").and_then(|text| text.parse().ok());
         let metaint = wanted.map_or(METAINT, |bytes: u32| bytes.clamp(METAINT_MIN, METAINT_MAX));
         Self { burst_ms, metaint: request.wants_titles.then_some(metaint) }
     }
+}
+
+/// All of them ask for a range, and for no titles; FFmpeg and its like ask for both.
+fn is_browsers_player(request: &Request) -> bool {
+    request.range_to_end && !request.wants_titles
+}
+
+fn browser_burst_ms(bitrate_kbps: u32) -> u64 {
+    (BROWSER_BURST_BYTES * 8 / u64::from(bitrate_kbps.max(1))).min(BURST_SEC_MAX * 1000)
 }
 
 /// Seconds, with or without a fraction.
@@ -47,7 +65,7 @@ mod tests {
 
     fn wishes(path: &str, query: &str, wants_titles: bool) -> Wishes {
         let request = Request { path: path.into(), query: Some(query.into()), wants_titles, ..Request::default() };
-        Wishes::of(&request, 2000)
+        Wishes::of(&request, 2000, 128)
     }
 
     #[test]
@@ -68,6 +86,27 @@ mod tests {
         ];
         for (path, query, expected) in table {
             assert_eq!(wishes(path, query, false), Wishes { burst_ms: expected, metaint: None }, "{path}?{query}");
+        }
+    }
+
+    #[test]
+    fn h5_a_browsers_player_gets_two_of_its_blocks_at_once() {
+        let table = [
+            // kbit/s, what is usual, titles, path: what it gets.
+            (128, 2000, false, "/stream", 4096),
+            (128, 0, false, "/stream", 4096),
+            (128, 5000, false, "/stream", 5000),
+            (320, 2000, false, "/stream", 2000),
+            (64, 2000, false, "/stream", 6000),
+            (128, 2000, true, "/stream", 2000),
+            (128, 2000, false, "/live", 0),
+            (128, 2000, false, "/stream?burst=1", 1000),
+        ];
+        for (kbps, usual_ms, wants_titles, target, expected) in table {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let (path, query) = (path.into(), Some(query.into()));
+            let request = Request { path, query, wants_titles, range_to_end: true, ..Request::default() };
+            assert_eq!(Wishes::of(&request, usual_ms, kbps).burst_ms, expected, "{kbps} {usual_ms} {target}");
         }
     }
 
