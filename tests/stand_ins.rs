@@ -422,3 +422,24 @@ fn s7_degraded_recovers_within_a_minute_of_the_real_one() {
     assert_eq!(tower.figure("encoder/fillers"), fillers);
     the_stream_went_on(&recorder.stop(), &tower);
 }
+
+/// As on a machine that is too slow: its first frame comes after a second, and then it is as fast as the air and no
+/// faster, so that what it was given first would keep all that follows late for ever.
+#[test]
+fn s8_an_encoder_that_starts_late_and_only_keeps_up_is_heard_all_the_same() {
+    let stand_in = StandIn::new("sluggish");
+    let tower = toneless(&stand_in).start();
+    wait_for_state(&tower, "RUNNING");
+    let start = Instant::now();
+    loop {
+        let before = (tower.figure("encoder/fillers"), tower.figure("frames_on_air"));
+        std::thread::sleep(Duration::from_secs(4));
+        let fillers = tower.figure("encoder/fillers") - before.0;
+        let frames = tower.figure("frames_on_air") - before.1;
+        if fillers * 2 < frames {
+            break;
+        }
+        assert!(start.elapsed() < SOON, "{fillers} of {frames} frames are fillers still\n{}", tower.log());
+    }
+    assert_eq!(tower.figure("encoder/desyncs"), 0, "{}", tower.log());
+}

@@ -204,6 +204,7 @@ impl World {
             live: Arc::default(),
             live_device: None,
             meter: Default::default(),
+            events: Arc::default(),
             relay: None,
             pull: None,
             box_report: None,

@@ -30,8 +30,10 @@ use crate::{
 pub const LOOK_AHEAD_FRAMES: usize = 1;
 /// Owing the same through this many ticks (2 s), and more than the look-ahead, the encoder has lost a frame.
 const MISSING_AFTER_STEADY_TICKS: u32 = 84;
-/// Owing more than the look-ahead through this many ticks (30 s) it has lost one as well, or is as good as too slow.
+/// Owing more than the look-ahead through this many ticks (30 s) it has lost one as well.
 const MISSING_AFTER_TICKS: u32 = 1250;
+/// Owing more than this it is behind, whatever it has lost: its stdin is full, and the count stands for that reason.
+const MISSING_FRAMES_MAX: usize = 8;
 
 /// A child that was just started.
 pub struct Spawned {
@@ -90,7 +92,7 @@ struct Owing {
 impl Owing {
     /// A tick, before its frame is written, with this many frames owed.
     fn note_tick(&mut self, owed: usize) {
-        if owed <= LOOK_AHEAD_FRAMES {
+        if owed <= LOOK_AHEAD_FRAMES || owed > MISSING_FRAMES_MAX {
             *self = Self::default();
             return;
         }
@@ -285,6 +287,11 @@ impl Child {
         Ok(())
     }
 
+    /// Frames that were written and have not come out.
+    pub fn in_hand(&self) -> usize {
+        self.owed.len()
+    }
+
     /// True when a frame has been missing for so long that it will never come.
     pub fn misses_a_frame(&self) -> bool {
         self.owing.has_lost_one()
@@ -312,12 +319,14 @@ mod tests {
     /// What is owed at each tick, again and again, and after how many ticks a frame is called lost.
     #[test]
     fn s6_a_lost_frame_is_told_from_late_ones_as_a_table() {
-        let table: [(&[usize], Option<u32>); 6] = [
+        let table: [(&[usize], Option<u32>); 8] = [
             (&[1], None),
             (&[2], Some(85)),
             (&[5], Some(85)),
+            (&[52], None),
+            (&[2, 9], None),
             (&[2, 3], Some(1251)),
-            (&[4, 2, 2, 3, 7, 2], Some(1251)),
+            (&[4, 2, 2, 3, 8, 2], Some(1251)),
             (&[1, 3, 2], None),
         ];
         for (pattern, expected) in table {

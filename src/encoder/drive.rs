@@ -99,6 +99,21 @@ pub struct Feed {
     owed_from: u64,
     /// Numbers below this were delivered or given up.
     delivered_below: u64,
+    /// MP3 frames in a row that came after their tick.
+    late_in_row: u32,
+}
+
+/// After a second of nothing but late frames the encoder is behind for good: it keeps up, and does not catch up.
+const BEHIND_AFTER_FRAMES: u32 = 42;
+/// What is skipped then, beyond what the encoder has in hand: for the way through it.
+const BEHIND_MARGIN_FRAMES: u64 = 4;
+
+impl Feed {
+    /// True: the frame is left out, since it would be late as well. That goes on until what the encoder has in hand is so
+    /// little that a new frame comes in time.
+    fn skips(&self, number: u64, aired: u64, in_hand: usize) -> bool {
+        self.late_in_row >= BEHIND_AFTER_FRAMES && number < aired + in_hand as u64 + BEHIND_MARGIN_FRAMES
+    }
 }
 
 /// A child that has failed and is not yet gone.
@@ -199,10 +214,15 @@ impl Drive {
 
     /// Writes to the active child what it has not had, as fast as it takes it.
     fn feed(&mut self, now_ms: u64) {
-        let Self { replay, feed, children, .. } = self;
+        let Self { replay, feed, children, clock, stats, .. } = self;
         let Some(active) = &mut children.active else { return };
         feed.position = feed.position.max(replay.oldest());
         while let Some((number, frame)) = replay.get(feed.position) {
+            if feed.skips(number, clock.aired(), active.in_hand()) {
+                feed.position += 1;
+                stats.pcm_dropped.add(1);
+                continue;
+            }
             let owed = if number < feed.owed_from { Owed::Nobody } else { Owed::Number(number) };
             match active.write(frame, owed, now_ms) {
                 Write::Taken => feed.position += 1,
@@ -290,8 +310,10 @@ impl Drive {
         self.feed.delivered_below = self.feed.delivered_below.max(number + 1);
         if number < self.clock.aired() {
             self.stats.late_frames.add(1);
+            self.feed.late_in_row = self.feed.late_in_row.saturating_add(1);
             return;
         }
+        self.feed.late_in_row = 0;
         self.mp3.push_frame(number, frame);
         self.stats.frames.add(1);
         if let Some(failed_at_ms) = self.failed_at_ms.take() {
@@ -431,6 +453,7 @@ impl Drive {
         let first_owed = self.feed.delivered_below.max(self.clock.aired());
         self.feed.position = if replay { self.replay.lead_in_to(first_owed) } else { self.replay.end() };
         self.feed.owed_from = first_owed;
+        self.feed.late_in_row = 0;
         self.children.active = Some(child);
         self.step(Event::Spawned, now_ms);
         self.feed(now_ms);
@@ -591,6 +614,28 @@ impl Dying {
             ended,
             frames: self.frames,
             owed: self.owed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s8_an_encoder_that_is_behind_for_good_is_given_what_can_be_in_time_as_a_table() {
+        // Late frames in a row, the number, what is on air, what the encoder has in hand.
+        for (late_in_row, number, aired, in_hand, skips) in [
+            (0, 5, 100, 50, false),
+            (41, 5, 100, 50, false), // a moment of it is no reason: what is owed comes byte for byte
+            (42, 5, 100, 50, true),
+            (42, 153, 100, 50, true),
+            (42, 154, 100, 50, false),
+            (9999, 124, 100, 200, true), // nothing until it has less in hand
+            (9999, 124, 100, 20, false),
+        ] {
+            let feed = Feed { late_in_row, ..Feed::default() };
+            assert_eq!(feed.skips(number, aired, in_hand), skips, "{late_in_row} {number} {aired} {in_hand}");
         }
     }
 }

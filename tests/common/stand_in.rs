@@ -21,6 +21,7 @@ never_answers) exec sleep 600 ;;
 deaf_to_term) trap '' TERM INT; exec sleep 600 ;;
 slow) sleep 0.8; exec ffmpeg "$@" ;;
 too_slow) sleep 3; exec ffmpeg "$@" ;;
+sluggish) ffmpeg "$@" | (sleep 1; while [ "$(head -c 3840 | tee /dev/fd/3 | wc -c)" = 3840 ]; do sleep 0.23; done) 3>&1 ;;
 talkative) (yes "a line of no importance, over and over again" | head -c 10000000 >&2) & exec ffmpeg "$@" ;;
 floods_zeros) exec cat /dev/zero ;;
 floods_noise) exec cat /dev/urandom ;;
