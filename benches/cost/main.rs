@@ -8,6 +8,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod listeners;
+#[path = "../shared/usage.rs"]
 mod usage;
 
 use std::{thread::sleep, time::Duration};

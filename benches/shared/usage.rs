@@ -1,4 +1,5 @@
 //! What a process uses, as the kernel counts it.
+#![allow(dead_code)] // each bench uses its part
 
 use std::{collections::BTreeMap, fs, thread::sleep, time::Duration, time::Instant};
 
@@ -10,6 +11,8 @@ pub struct Usage {
     pub cpu: f64,
     pub rss_kib: u64,
     pub pss_kib: u64,
+    /// Of its own, and of no file.
+    pub anonymous_kib: u64,
     pub threads: Vec<Thread>,
 }
 
@@ -45,6 +48,7 @@ impl Usage {
             cpu: threads.iter().map(|thread| thread.cpu).sum(),
             rss_kib: field(&memory, "Rss:"),
             pss_kib: field(&memory, "Pss:"),
+            anonymous_kib: field(&memory, "Anonymous:"),
             threads,
         }
     }
