@@ -10,9 +10,9 @@ use std::{
 use crate::common::crowd::{Crowd, Heard, Look};
 
 /// So many come in a second.
-pub const PER_SEC: usize = 2000;
+pub const PER_SEC: usize = 1000;
 /// Icecast lets some wait for a long time.
-const COMING: Duration = Duration::from_secs(30);
+const COMING: Duration = Duration::from_secs(12);
 
 /// That process, from outside.
 pub struct CrowdProcess {

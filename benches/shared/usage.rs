@@ -54,7 +54,7 @@ impl Usage {
     }
 }
 
-/// CPU seconds of a process so far.
+/// CPU seconds of a process so far; none of one that has ended.
 #[allow(clippy::cast_precision_loss)]
 pub fn cpu_of(pid: Pid) -> f64 {
     threads(pid).values().map(|(_, cpu_ns, _)| *cpu_ns as f64 / 1e9).sum()
@@ -62,8 +62,8 @@ pub fn cpu_of(pid: Pid) -> f64 {
 
 /// Name, nanoseconds on a core and voluntary switches of each thread.
 fn threads(pid: Pid) -> BTreeMap<String, (String, u64, u64)> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
-    let figures = tasks.filter_map(|task| {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let figures = tasks.into_iter().flatten().filter_map(|task| {
         let path = task.ok()?.path();
         let file = |name: &str| fs::read_to_string(path.join(name)).ok();
         let cpu_ns = file("schedstat")?.split(' ').next()?.parse().ok()?;
