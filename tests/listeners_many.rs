@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use common::{
     Setup,
@@ -34,6 +37,8 @@ fn h4_ten_thousand_listeners_hear_a_whole_stream_and_no_tick_is_late() {
     tower.wait_until("the encoder and its spare are ready", Duration::from_secs(60), |status| {
         status["encoder"]["spare_ready"] == true && status["mode"] == "PROGRAM"
     });
+    // What came before the noise repeats itself, and is on air for as long as the cushion.
+    sleep(Duration::from_secs(3));
     let (witness, of_the_door) = (Witness::start(), Witness::of_the_door());
     let late_before = tower.figure("ticks/late");
     // A crowd that others keep from looking would see gaps that are none.
@@ -54,7 +59,7 @@ fn h4_ten_thousand_listeners_hear_a_whole_stream_and_no_tick_is_late() {
     assert_eq!(status["listeners"]["dropped_slow"], 0);
     witness.assert_ticks(&tower, late_before);
     assert_eq!(tower.figure("encoder/fillers"), 0);
-    let excused_ms = u64::try_from(stalls.time().as_millis()).expect("short") + heard.away_ms;
+    let excused_ms = stalls.longest_ms() + heard.away_ms;
     assert!(heard.gap_ms <= GAP_MS_MAX + excused_ms, "a gap of {} ms; the machine: {stalls:?}", heard.gap_ms);
     let least_ms = heard.bytes_least / FRAME_BYTES * TICK_MS;
     assert!(least_ms + SLACK_MS + excused_ms >= listened_ms, "{least_ms} ms heard of {listened_ms}");

@@ -198,7 +198,8 @@ fn mayhem(setup: &Setup, time: Duration) {
     tower.wait_until("the encoder and its spare are ready", Duration::from_secs(60), |status| {
         status["encoder"]["spare_ready"] == true && status["mode"] == "PROGRAM"
     });
-    sleep(Duration::from_secs(1));
+    // What came before the noise repeats itself, and is on air for as long as the cushion.
+    sleep(Duration::from_secs(3));
     let before = holdings(&tower);
     let (witness, of_the_door) = (Witness::start(), Witness::of_the_door());
     let stop = Arc::new(AtomicBool::new(false));
@@ -223,7 +224,7 @@ fn mayhem(setup: &Setup, time: Duration) {
     println!("status after {answered:?}, worst gap on air {} ms", tower.figure("worst_gap_ms"));
     println!("{came} came with the flood; {:#}\nheard {heard:?}\nholdings {before:?}, {after:?}", during["listeners"]);
     assert_eq!((heard.listening, heard.lost, heard.wrong.len()), (GOOD, 0, 0), "{heard:?}");
-    let excused = u64::try_from(stalls.time().as_millis()).expect("short") + heard.away_ms;
+    let excused = stalls.longest_ms() + heard.away_ms;
     assert!(heard.gap_ms <= 250 + excused, "a gap of {} ms; the machine: {stalls:?}", heard.gap_ms);
     assert_eq!(after.1, before.1, "descriptors");
     assert!(after.0 < before.0 + (4 << 20), "memory: {before:?} before, {after:?} after");

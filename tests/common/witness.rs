@@ -103,6 +103,11 @@ impl Stalls {
         Duration::from_millis(self.0.iter().sum())
     }
 
+    /// The longest of them.
+    pub fn longest_ms(&self) -> u64 {
+        self.0.iter().copied().max().unwrap_or(0)
+    }
+
     /// So many late ticks, and so many skipped, are the machine's doing; or why they are not.
     pub fn excuse(&self, late: u64, skipped: u64) -> Result<(), String> {
         // After a stall the ticks that are owed come 8 ms apart, each 16 ms less late than the one before.
