@@ -53,7 +53,7 @@ pub const ENCODER_LAG_FRAMES: u64 = 2;
 pub const BATCH_FRAMES_MAX: u64 = 12;
 /// Up to so many listeners get so many frames in one send, as measured (ARCHITECTURE.md, "Fan-out"): the cost is per
 /// send, not per byte. Each number of frames divides the next one.
-pub const BATCH_BY_LISTENERS: [(usize, u64); 1] = [(100, 3)];
+pub const BATCH_BY_LISTENERS: [(usize, u64); 1] = [(150, 3)];
 /// More listeners get this many: 216 ms, which leaves 34 for whatever keeps us before a gap has 250.
 pub const BATCH_FRAMES_AUTO_MAX: u64 = 9;
 /// Titles that were said and not yet heard; one more is dropped.

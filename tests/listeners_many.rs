@@ -59,7 +59,8 @@ fn h4_ten_thousand_listeners_hear_a_whole_stream_and_no_tick_is_late() {
     assert_eq!(status["listeners"]["dropped_slow"], 0);
     witness.assert_ticks(&tower, late_before);
     assert_eq!(tower.figure("encoder/fillers"), 0);
-    let excused_ms = stalls.longest_ms() + heard.away_ms;
+    // A core that the door did not get, and the gap on air that came of it.
+    let excused_ms = stalls.longest_ms().min(tower.figure("worst_gap_ms")) + heard.away_ms;
     assert!(heard.gap_ms <= GAP_MS_MAX + excused_ms, "a gap of {} ms; the machine: {stalls:?}", heard.gap_ms);
     let least_ms = heard.bytes_least / FRAME_BYTES * TICK_MS;
     assert!(least_ms + SLACK_MS + excused_ms >= listened_ms, "{least_ms} ms heard of {listened_ms}");

@@ -224,7 +224,8 @@ fn mayhem(setup: &Setup, time: Duration) {
     println!("status after {answered:?}, worst gap on air {} ms", tower.figure("worst_gap_ms"));
     println!("{came} came with the flood; {:#}\nheard {heard:?}\nholdings {before:?}, {after:?}", during["listeners"]);
     assert_eq!((heard.listening, heard.lost, heard.wrong.len()), (GOOD, 0, 0), "{heard:?}");
-    let excused = stalls.longest_ms() + heard.away_ms;
+    // A core that the door did not get, and the gap on air that came of it.
+    let excused = stalls.longest_ms().min(tower.figure("worst_gap_ms")) + heard.away_ms;
     assert!(heard.gap_ms <= 250 + excused, "a gap of {} ms; the machine: {stalls:?}", heard.gap_ms);
     assert_eq!(after.1, before.1, "descriptors");
     assert!(after.0 < before.0 + (4 << 20), "memory: {before:?} before, {after:?} after");
