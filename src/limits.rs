@@ -53,9 +53,9 @@ pub const ENCODER_LAG_FRAMES: u64 = 2;
 pub const BATCH_FRAMES_MAX: u64 = 12;
 /// Up to so many listeners get so many frames in one send, as measured (ARCHITECTURE.md, "Fan-out"): the cost is per
 /// send, not per byte. Each number of frames divides the next one.
-pub const BATCH_BY_LISTENERS: [(usize, u64); 1] = [(150, 3)];
-/// More listeners get this many: 216 ms, which leaves 34 for whatever keeps us before a gap has 250.
-pub const BATCH_FRAMES_AUTO_MAX: u64 = 9;
+pub const BATCH_BY_LISTENERS: [(usize, u64); 2] = [(50, 2), (150, 4)];
+/// More listeners get this many: 192 ms, which leaves 58 for whatever keeps us before a gap has 250.
+pub const BATCH_FRAMES_AUTO_MAX: u64 = 8;
 /// Titles that were said and not yet heard; one more is dropped.
 pub const TITLES_WAITING_MAX: usize = 64;
 /// Titles on their way to the relay's server; only the newest is told, so one more is dropped.
@@ -356,8 +356,11 @@ const _: () =
 // The longest cushion waits in the MP3 queue, with as much again to spare.
 const _: () = assert!(MP3.frames_max as u64 >= 2 * (CUSHION_MS_MAX / TICK_MS + 1));
 // A listener keeps its phase when the batch changes.
-const _: () =
-    assert!(BATCH_FRAMES_AUTO_MAX.is_multiple_of(BATCH_BY_LISTENERS[0].1) && BATCH_FRAMES_AUTO_MAX <= BATCH_FRAMES_MAX);
+const _: () = assert!(
+    BATCH_BY_LISTENERS[1].1.is_multiple_of(BATCH_BY_LISTENERS[0].1)
+        && BATCH_FRAMES_AUTO_MAX.is_multiple_of(BATCH_BY_LISTENERS[1].1)
+        && BATCH_FRAMES_AUTO_MAX <= BATCH_FRAMES_MAX
+);
 // A listener at its bound has not yet fallen off the ring.
 const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES_MAX < ON_AIR.frames_max as u64);
 // A second accept of a catch-up pair stays within the wait for an input.

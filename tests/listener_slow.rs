@@ -12,7 +12,7 @@ use door_rig::*;
 use retrowaves::config::Slow;
 
 /// For so few.
-const BATCH_MS: u128 = 72;
+const BATCH_MS: u128 = 48;
 
 /// Reads until the connection ends; true if it was reset.
 fn drain(stream: &mut TcpStream) -> bool {

@@ -19,11 +19,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use retrowaves::{frame::TICK_MS, sys::thread::set_fifo};
 
 const LISTENERS: usize = 10_000;
-/// Of every listener; a batch for so many is 216 ms.
+/// Of every listener; a batch for so many is 192 ms.
 const GAP_MS_MAX: u64 = 250;
 const FRAME_BYTES: u64 = 384;
 /// What a listener may have heard more or less than the time says: a batch at each end, and a frame.
-const SLACK_MS: u64 = 2 * 216 + TICK_MS;
+const SLACK_MS: u64 = 2 * 192 + TICK_MS;
 
 /// Each of them hears every frame once, in its place, and none waits for longer than 250 ms for more.
 #[test]

@@ -80,14 +80,18 @@ mod tests {
     fn h4_the_batch_by_listeners_as_a_table() {
         let table = [
             // listeners, frames now, frames then
-            (0, 0, 3),
-            (150, 3, 3),
-            (151, 3, 9),
-            (114, 9, 9),
-            (113, 9, 3),
-            (0, 9, 3),
-            (10_000, 3, 9),
-            (100_000, 9, 9),
+            (0, 0, 2),
+            (50, 2, 2),
+            (51, 2, 4),
+            (38, 4, 4),
+            (37, 4, 2),
+            (150, 4, 4),
+            (151, 4, 8),
+            (114, 8, 8),
+            (113, 8, 4),
+            (20, 8, 2),
+            (10_000, 2, 8),
+            (100_000, 8, 8),
         ];
         for (listeners, now, then) in table {
             assert_eq!(frames_for(listeners, now), then, "{listeners} listeners, {now} frames");
