@@ -23,7 +23,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 PROGRAMS ?= target/release
 
-.PHONY: help run test test-clients soak bench fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test pi-test power-test test-deb dist image lint-buildroot
+.PHONY: help run test test-clients soak bench bench-listeners fuzz clean build install uninstall cross test-aarch64 deb deb-arm64 box-images boot-test update-test pi-test power-test test-deb dist image lint-buildroot
 
 help:
 	@echo "make run    builds and starts the station; MUSIC=folder plays your music"
@@ -33,7 +33,7 @@ help:
 	@echo "make dist, make image BOARD=rpi4 BUILDROOT=folder: the box's card and update, see buildroot/README.md"
 	@echo "make test-clients: players and browsers, for real, a minute each"
 	@echo "make boot-test | update-test | power-test: the box in QEMU, booted for real"
-	@echo "make soak | bench | fuzz | test-aarch64 | clean: see README.md"
+	@echo "make soak | bench | bench-listeners | fuzz | test-aarch64 | clean: see README.md"
 
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/retrowaves/demo
 
@@ -83,6 +83,11 @@ soak:
 bench:
 	@scripts/setup.sh bench
 	cargo bench --locked --bench cost
+
+# The fan-out beside Icecast and a bare loop of send(); BATCHES=1: what each size of batch costs instead.
+bench-listeners:
+	@scripts/setup.sh bench
+	cargo bench --locked --bench listeners -- $(if $(BATCHES),batches)
 
 fuzz:
 	@scripts/setup.sh fuzz

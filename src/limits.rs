@@ -78,8 +78,13 @@ pub const CUSHION_MS_MAX: u64 = 3000;
 /// On air trails the pump by the encoder's look-ahead and the hand-over.
 pub const ENCODER_LAG_FRAMES: u64 = 2;
 
-/// Listeners get this many frames in one send: the cost is per send, not per byte.
-pub const BATCH_FRAMES: u64 = 6;
+/// The largest batch that may be configured: 288 ms.
+pub const BATCH_FRAMES_MAX: u64 = 12;
+/// Up to so many listeners get so many frames in one send, as measured (ARCHITECTURE.md, "Fan-out"): the cost is per
+/// send, not per byte. Each number of frames divides the next one.
+pub const BATCH_BY_LISTENERS: [(usize, u64); 2] = [(50, 2), (150, 4)];
+/// More listeners get this many: 192 ms, which leaves 58 for whatever keeps us before a gap has 250.
+pub const BATCH_FRAMES_AUTO_MAX: u64 = 8;
 /// Who is told what happens (`/events`), in all and of one address; one more gets 503.
 pub const SUBSCRIBERS_MAX: usize = 64;
 /// The same, of one address.
@@ -394,8 +399,14 @@ const _: () =
     assert!(REPLAY.frames_max as u64 >= LEAD_IN_FRAMES as u64 + CUSHION_MS_MAX / TICK_MS + ENCODER_LAG_FRAMES + 60);
 // The longest cushion waits in the MP3 queue, with as much again to spare.
 const _: () = assert!(MP3.frames_max as u64 >= 2 * (CUSHION_MS_MAX / TICK_MS + 1));
+// A listener keeps its phase when the batch changes.
+const _: () = assert!(
+    BATCH_BY_LISTENERS[1].1.is_multiple_of(BATCH_BY_LISTENERS[0].1)
+        && BATCH_FRAMES_AUTO_MAX.is_multiple_of(BATCH_BY_LISTENERS[1].1)
+        && BATCH_FRAMES_AUTO_MAX <= BATCH_FRAMES_MAX
+);
 // A listener at its bound has not yet fallen off the ring.
-const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES < ON_AIR.frames_max as u64);
+const _: () = assert!(BACKLOG_SEC_MAX as u64 * 1000 / TICK_MS + 2 * BATCH_FRAMES_MAX < ON_AIR.frames_max as u64);
 // A second accept of a catch-up pair stays within the wait for an input.
 const _: () = assert!(CATCH_UP_SPACING_MS > INPUT_WAIT_MS && 2 * CATCH_UP_SPACING_MS > LATE_TICK_MS);
 // The meter may be late by some rounds before anything is missing in the levels.

@@ -268,6 +268,8 @@ pub struct ListenerStats {
     pub rejected: Counter,
     /// Unacknowledged bytes of all listeners.
     pub unacknowledged_bytes: Gauge,
+    /// A listener gets so much at once.
+    pub batch_ms: Gauge,
     /// Requests that broke a rule of the door (400, 408, 413, 431, …).
     pub bad_requests: Counter,
     /// Titles that came while too many others waited to be heard.

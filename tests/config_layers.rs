@@ -38,6 +38,7 @@ fn i4_no_configuration_gives_the_defaults_of_the_contract() {
     assert_eq!((config.http.host.as_str(), config.http.port), ("::", 8000));
     assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (10_000, 256));
     assert_eq!((config.stream.client_timeout_ms, config.stream.backlog_sec, config.stream.slow), (250, 6, Slow::Drop));
+    assert_eq!(config.stream.batch_ms, 0);
     assert_eq!(config.ingest.socket, Path::new("/r/pcm.sock"));
     assert_eq!(config.ingest.frame_samples, 1024);
     assert_eq!(config.control.socket, Path::new("/r/control.sock"));
@@ -87,6 +88,7 @@ fn i4_every_variable_reaches_its_field() {
         ("TOWER_MAX_CLIENTS", "7"),
         ("TOWER_MAX_CLIENTS_PER_ADDRESS", "6"),
         ("TOWER_BURST_SEC", "0.5"),
+        ("TOWER_BATCH_MS", "72"),
         ("TOWER_SLOW", "skip"),
         ("TOWER_RELAY_URL", "http://source:hackme@icecast/live.mp3"),
         ("TOWER_PULL_URL", "https://me:hackme@radio.example/stream"),
@@ -111,6 +113,7 @@ fn i4_every_variable_reaches_its_field() {
     assert_eq!((config.http.host.as_str(), config.http.port), ("127.0.0.1", 0));
     assert_eq!((config.stream.max_clients, config.stream.max_clients_per_address), (7, 6));
     assert_eq!((config.stream.client_timeout_ms, config.stream.burst_ms, config.stream.slow), (300, 500, Slow::Skip));
+    assert_eq!(config.stream.batch_ms, 72);
     assert_eq!(config.relay.map(|to| to.to_string()).as_deref(), Some("http://icecast:8000/live.mp3"));
     assert!(!config.announce);
     assert_eq!(config.ingest.socket, Path::new("/a/p.sock"));
@@ -169,6 +172,7 @@ fn i2_every_error_says_where_what_and_what_would_be_right() {
         ("[[log]]", "t.toml:1: log is a table: write [log] and its keys below"),
         ("[http]\nport = \"80\"", "t.toml:2: http.port is \"80\"; allowed is a whole number from 0 to 65535"),
         ("[http]\nport = 1.5", "t.toml:2: http.port is 1.5; allowed is a whole number from 0 to 65535"),
+        ("[stream]\nbatch_ms = 100", "t.toml:2: stream.batch_ms is 100; allowed is 0, 24, 48, 72, 96, "),
         ("[stream]\nslow = \"wait\"", "t.toml:2: stream.slow is \"wait\"; allowed is \"drop\" or \"skip\""),
         ("[http]\nport = ", "t.toml:2: not valid TOML: "),
         ("[http]\nport = 1\nport = 2", "t.toml:3: not valid TOML: duplicate key"),

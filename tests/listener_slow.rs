@@ -11,7 +11,8 @@ use std::{
 use door_rig::*;
 use retrowaves::config::Slow;
 
-const BATCH_MS: u128 = 144;
+/// For so few.
+const BATCH_MS: u128 = 48;
 
 /// Reads until the connection ends; true if it was reset.
 fn drain(stream: &mut TcpStream) -> bool {

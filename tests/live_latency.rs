@@ -24,8 +24,8 @@ use retrowaves::frame::TICK_MS;
 const MARKS: usize = 3;
 /// What is published is what is, but for the rounding of the card's bunches of a millisecond.
 const OFF_MS_MAX: f64 = 3.0;
-/// A listener gets six frames at once, and whatever keeps a thread from its turn.
-const BATCH_MS: f64 = 160.0;
+/// A listener, one of a few, gets two frames at once; and whatever keeps a thread from its turn.
+const BATCH_MS: f64 = 64.0;
 
 /// Marks the card's sound several times: the latency that was measured, and what a listener waited for
 /// each marker, in ms. What the codec takes, 23 ms, is left out.

@@ -28,13 +28,13 @@ use common::{
 use nix::sys::signal::Signal;
 use retrowaves::{
     frame::{TICK_MS, TICK_NS},
-    limits::BATCH_FRAMES,
+    limits::BATCH_FRAMES_AUTO_MAX,
     sys::time::now_ns,
 };
 
 /// Frames that a recording may have more or less than there were ticks: the batch in which it
 /// begins, the one in which it ends, and the moment between two questions.
-const SLACK_FRAMES: u64 = 2 * BATCH_FRAMES + 2;
+const SLACK_FRAMES: u64 = 2 * BATCH_FRAMES_AUTO_MAX + 2;
 /// Ten of them lie above p99.9: four minutes.
 const JUDGED_WAKE_UPS: u64 = 10_000;
 

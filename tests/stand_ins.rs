@@ -430,7 +430,7 @@ fn s8_an_encoder_that_starts_late_and_only_keeps_up_is_heard_all_the_same() {
     let stand_in = StandIn::new("sluggish");
     let tower = toneless(&stand_in).start();
     wait_for_state(&tower, "RUNNING");
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     loop {
         let before = (tower.figure("encoder/fillers"), tower.figure("frames_on_air"));
         std::thread::sleep(Duration::from_secs(4));

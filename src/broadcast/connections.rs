@@ -2,7 +2,7 @@
 //!
 //! A listener costs a cursor into the ring and no thread, no copy and no queue of
 //! its own. The price of fan-out is per `send`, not per byte, so each is
-//! served once a batch; which of the batch's ticks is its phase, and phases hold
+//! served once a batch (`batch`); which of the batch's ticks is its phase, and phases hold
 //! equally many, so no tick has a burst of work. Nothing here waits: a socket that takes
 //! nothing now is looked at again in its next turn, and `listener` says when that has
 //! been so for too long.
@@ -23,6 +23,7 @@ use nix::{
 };
 
 use super::{
+    batch::Batch,
     icy::{Cursor, PIECES_MAX, Titles},
     listener::{Act, Bound, Pace, Seen, next_bound},
     on_air::OnAirRing,
@@ -30,14 +31,11 @@ use super::{
 };
 use crate::{
     config::{Slow, StreamConfig},
-    frame::TICK_NS,
-    limits::{BACKLOG_SEC_MIN, BATCH_FRAMES, UNACKNOWLEDGED_BYTES_MAX},
+    frame::{TICK_MS, TICK_NS},
+    limits::{BACKLOG_SEC_MIN, BATCH_FRAMES_MAX, UNACKNOWLEDGED_BYTES_MAX},
     stats::ListenerStats,
     sys::socket::{reset_on_close, unacknowledged_bytes},
 };
-
-#[allow(clippy::cast_possible_truncation)] // a handful
-const PHASES: usize = BATCH_FRAMES as usize;
 
 /// What a listener is to the door, which hears of its departure by it.
 pub struct Arrival<P> {
@@ -60,7 +58,8 @@ pub struct Arrival<P> {
 pub struct HttpConnectionManager<P> {
     listeners: Slab<Listener<P>>,
     /// Keys by phase.
-    phases: [Vec<u64>; PHASES],
+    phases: Vec<Vec<u64>>,
+    batch: Batch,
     bound: Bound,
     bound_bytes_full: u64,
     bound_bytes_min: u64,
@@ -105,9 +104,11 @@ impl<P> HttpConnectionManager<P> {
     pub fn new(config: &StreamConfig, frame_bytes: usize, stats: Arc<ListenerStats>) -> Self {
         let bytes_of = |sec: u32| u64::from(sec) * 1_000_000_000 * frame_bytes as u64 / TICK_NS;
         let full = bytes_of(config.backlog_sec);
+        let batch = Batch::new(config.batch_ms);
         Self {
             listeners: Slab::default(),
-            phases: std::array::from_fn(|_| Vec::new()),
+            phases: (0..batch.phases()).map(|_| Vec::new()).collect(),
+            batch,
             bound: Bound {
                 bytes: full,
                 timeout_ns: config.client_timeout_ms * 1_000_000,
@@ -135,7 +136,7 @@ impl<P> HttpConnectionManager<P> {
         let burst_ns = if short { 0 } else { arrival.burst_ms * 1_000_000 };
         let burst = burst_ns / TICK_NS * ring.frame_bytes() as u64;
         let from = ring.newest_frame().saturating_sub(burst).max(ring.oldest());
-        let phase = (0..PHASES).min_by_key(|p| self.phases[*p].len()).unwrap_or(0);
+        let phase = (0..self.phases.len()).min_by_key(|p| self.phases[*p].len()).unwrap_or(0);
         let key = self.listeners.insert(Listener {
             socket: arrival.socket,
             note: arrival.note,
@@ -165,12 +166,24 @@ impl<P> HttpConnectionManager<P> {
         key
     }
 
-    /// Serves the listeners of one phase.
-    pub fn serve_phase(&mut self, tick: u64, ring: &OnAirRing, titles: &Titles, now_ns: u64) {
-        let phase = usize::try_from(tick % BATCH_FRAMES).unwrap_or(0);
-        if phase == 0 {
+    /// Ticks in which every listener has a turn.
+    pub fn batch_frames(&self) -> u64 {
+        self.batch.frames()
+    }
+
+    /// Serves the listeners whose turn is in this tick.
+    pub fn serve_tick(&mut self, tick: u64, ring: &OnAirRing, titles: &Titles, now_ns: u64) {
+        if self.batch.is_round(tick) {
             self.set_bound();
+            self.batch.suit(self.listeners.len());
+            self.stats.batch_ms.set(self.batch.frames() * TICK_MS);
         }
+        for phase in self.batch.due(tick) {
+            self.serve_phase(phase, ring, titles, now_ns);
+        }
+    }
+
+    fn serve_phase(&mut self, phase: usize, ring: &OnAirRing, titles: &Titles, now_ns: u64) {
         let mut place = 0;
         while let Some(&key) = self.phases[phase].get(place) {
             match self.serve(key, ring, titles, now_ns) {
@@ -356,7 +369,7 @@ impl<P> Listener<P> {
 /// So near the oldest byte, a listener counts as overtaken: until its next turn the
 /// ring moves on by a batch, and the rest of a begun frame must still be there for a skip.
 fn overtaking_margin(ring: &OnAirRing) -> u64 {
-    if ring.oldest() == 0 { 0 } else { 2 * BATCH_FRAMES * ring.frame_bytes() as u64 }
+    if ring.oldest() == 0 { 0 } else { 2 * BATCH_FRAMES_MAX * ring.frame_bytes() as u64 }
 }
 
 fn send_now(socket: &OwnedFd, pieces: &[IoSlice<'_>]) -> nix::Result<usize> {

@@ -5,6 +5,7 @@
 //! filler, so that a listener hears the stream begin at once. A tick that is seen late is
 //! made up: frames are counted, never minutes.
 
+pub mod batch;
 pub mod connections;
 pub mod icy;
 pub mod listener;
@@ -23,7 +24,6 @@ use self::{
 use crate::{
     config::StreamConfig,
     encoder::OnAirOutlet,
-    limits::BATCH_FRAMES,
     pump::{clock::OnAirClock, selector::Source},
     router::{AudioInputRouter, InputId},
     stats::{ListenerStats, PumpStats},
@@ -96,8 +96,8 @@ impl<P> Broadcaster<P> {
         }
         self.last_frame_ns = Some(now_ns);
         // After a long sleep each phase has one turn, not many.
-        for tick in from.max(to.saturating_sub(BATCH_FRAMES))..to {
-            self.connections.serve_phase(tick, &self.ring, &self.titles, now_ns);
+        for tick in from.max(to.saturating_sub(self.connections.batch_frames()))..to {
+            self.connections.serve_tick(tick, &self.ring, &self.titles, now_ns);
         }
     }
 

@@ -55,6 +55,8 @@ pub struct StreamConfig {
     pub genre: String,
     /// What a new listener gets at once of what was just on air.
     pub burst_ms: u64,
+    /// Listeners get so much at once, whole frames; 0: as much as suits their number.
+    pub batch_ms: u64,
     /// Listeners in all.
     pub max_clients: usize,
     /// Connections of one address; loopback is exempt.

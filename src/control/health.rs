@@ -29,7 +29,7 @@ use crate::{
 
 /// How long all must have been well.
 const WINDOW_SEC: u64 = 10;
-/// A stream that pauses for longer is not gapless: batches come every 144 ms.
+/// A stream that pauses for longer is not gapless: batches come every 288 ms at the longest.
 const PAUSE_MS_MAX: u64 = 1000;
 /// How often the thread looks whether it should stop, when nothing comes.
 const READ_TIMEOUT: Duration = Duration::from_millis(200);

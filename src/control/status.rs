@@ -160,6 +160,7 @@ struct ListenersStatus {
     skipped_slow: u64,
     rejected: u64,
     unacknowledged_bytes: u64,
+    batch_ms: u64,
     bad_requests: u64,
 }
 
@@ -278,6 +279,7 @@ impl StatusSources {
             skipped_slow: stats.skipped_slow.get(),
             rejected: stats.rejected.get(),
             unacknowledged_bytes: stats.unacknowledged_bytes.get(),
+            batch_ms: stats.batch_ms.get(),
             bad_requests: stats.bad_requests.get(),
         }
     }

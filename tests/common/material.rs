@@ -33,6 +33,19 @@ pub fn music(number: u64) -> PumpFrame {
     frame
 }
 
+/// Frame `number` of a noise in which no two encoded frames are the same.
+pub fn hiss(number: u64) -> PumpFrame {
+    let mut frame = PumpFrame::SILENCE;
+    let mut noise = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    for value in &mut frame.values {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        *value = i16::from_ne_bytes([noise.to_ne_bytes()[3], noise.to_ne_bytes()[4]]) / 8;
+    }
+    frame
+}
+
 /// The first samples of the programme, interleaved.
 pub fn music_values(samples: usize) -> Vec<i16> {
     (0..).flat_map(|number| music(number).values).take(samples * CHANNELS).collect()

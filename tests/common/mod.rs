@@ -4,6 +4,7 @@
 
 pub mod card;
 pub mod command;
+pub mod crowd;
 pub mod icecast;
 pub mod icy;
 pub mod joins;

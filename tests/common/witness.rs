@@ -23,7 +23,7 @@ use retrowaves::{
     frame::TICK_MS,
     limits::{CATCH_UP_SPACING_MS, CATCH_UP_TICKS_MAX, LATE_TICK_MS, PUMP_PRIORITY},
     sys::{
-        thread::set_fifo,
+        thread::{set_fifo, set_nice},
         time::{now_ns, sleep_until},
     },
 };
@@ -31,6 +31,8 @@ use retrowaves::{
 use super::Tower;
 
 const PERIOD_MS: u64 = 4;
+/// Of `tower:http`.
+const DOOR_NICE: i32 = -5;
 /// A tick that is late by 12 ms has a witness that overslept by 8 at least: it was due 4 ms later.
 pub const STALL_MS: u64 = LATE_TICK_MS / 2;
 
@@ -51,12 +53,22 @@ pub struct Stalls(pub Vec<u64>);
 
 impl Witness {
     pub fn start() -> Self {
+        Self::at(|| drop(set_fifo(PUMP_PRIORITY + 1)))
+    }
+
+    /// What the front door meets, which is not real-time: where these oversleep, it had no core either.
+    pub fn of_the_door() -> Self {
+        Self::at(|| drop(set_nice(DOOR_NICE)))
+    }
+
+    /// At the priority that `take_it` takes. Refused or not, it is a witness: then of what an ordinary thread meets.
+    fn at(take_it: fn()) -> Self {
         let (seen, stop) = (Seen::default(), Arc::new(AtomicBool::new(false)));
         let allowed = sched_getaffinity(Pid::from_raw(0)).expect("our cores");
         let cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
         let threads = cores.map(|core| {
             let (seen, stop) = (seen.clone(), stop.clone());
-            std::thread::spawn(move || watch(core, &seen, &stop))
+            std::thread::spawn(move || watch(core, take_it, &seen, &stop))
         });
         Self { threads: threads.collect(), seen, stop, since_ns: now_ns() }
     }
@@ -91,6 +103,11 @@ impl Stalls {
         Duration::from_millis(self.0.iter().sum())
     }
 
+    /// The longest of them.
+    pub fn longest_ms(&self) -> u64 {
+        self.0.iter().copied().max().unwrap_or(0)
+    }
+
     /// So many late ticks, and so many skipped, are the machine's doing; or why they are not.
     pub fn excuse(&self, late: u64, skipped: u64) -> Result<(), String> {
         // After a stall the ticks that are owed come 8 ms apart, each 16 ms less late than the one before.
@@ -110,11 +127,10 @@ impl Stalls {
     }
 }
 
-fn watch(core: usize, seen: &Seen, stop: &AtomicBool) {
+fn watch(core: usize, take_it: fn(), seen: &Seen, stop: &AtomicBool) {
     let mut one = CpuSet::new();
-    // Refused or not, it is a witness: then of what an ordinary thread meets.
     let _ = one.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
-    let _ = set_fifo(PUMP_PRIORITY + 1);
+    take_it();
     let mut due_ns = now_ns();
     while !stop.load(SeqCst) {
         due_ns += PERIOD_MS * 1_000_000;

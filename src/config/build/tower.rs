@@ -52,6 +52,7 @@ fn build(layers: &Layers, places: &Places) -> TowerConfig {
             name: layers.text("stream.name").to_owned(),
             genre: layers.text("stream.genre").to_owned(),
             burst_ms: layers.integer("stream.burst_sec"),
+            batch_ms: layers.integer("stream.batch_ms"),
             max_clients: layers.integer("stream.max_clients"),
             max_clients_per_address: layers.integer("stream.max_clients_per_address"),
             client_timeout_ms: layers.integer("stream.client_timeout_ms"),

@@ -26,6 +26,8 @@ const DBFS: Kind = Decimal { min: -90, max: 0 };
 const GAIN_DB: Kind = Decimal { min: -limits::LIVE_GAIN_DB_MAX, max: limits::LIVE_GAIN_DB_MAX };
 const CHANNELS: Kind = Choice(&["stereo", "left", "right", "mix"]);
 const LATENCY: Kind = Choice(&["normal", "low"]);
+/// 0, or 1 to `limits::BATCH_FRAMES_MAX` frames.
+const BATCH_MS: Kind = IntegerOf(&[0, 24, 48, 72, 96, 120, 144, 168, 192, 216, 240, 264, 288]);
 const SLOW: Kind = Choice(&["drop", "skip"]);
 
 #[rustfmt::skip] // a table reads as a table
@@ -35,6 +37,7 @@ const KEYS: &[Key] = &[
     key("stream.name", "", Text { bytes_max: 100 }, "\"Retrowaves\"", "The name that players show"),
     key("stream.genre", "", Text { bytes_max: 100 }, "\"Various\"", "The kind of programme, as players show it"),
     key("stream.burst_sec", "TOWER_BURST_SEC", Seconds { max: limits::BURST_SEC_MAX }, "2", "Seconds of what was just on air that a new listener gets at once; `?burst=` asks for another start"),
+    key("stream.batch_ms", "TOWER_BATCH_MS", BATCH_MS, "0", "Milliseconds of audio that a listener gets at once; 0: 48, for more than 50 listeners 96, for more than 150 192. More is less work, and more delay"),
     key("stream.max_clients", "TOWER_MAX_CLIENTS", integer(1, 100_000), "10000", "Listeners in all; one more gets 503"),
     key("stream.max_clients_per_address", "TOWER_MAX_CLIENTS_PER_ADDRESS", integer(1, 100_000), "256", "Connections of one address; this machine's own are exempt"),
     key("stream.client_timeout_ms", "TOWER_CLIENT_TIMEOUT_MS", integer(10, 60_000), "250", "A listener beyond its backlog that acknowledges nothing for this long is slow"),

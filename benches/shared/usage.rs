@@ -1,4 +1,5 @@
 //! What a process uses, as the kernel counts it.
+#![allow(dead_code)] // each bench uses its part
 
 use std::{collections::BTreeMap, fs, thread::sleep, time::Duration, time::Instant};
 
@@ -10,6 +11,8 @@ pub struct Usage {
     pub cpu: f64,
     pub rss_kib: u64,
     pub pss_kib: u64,
+    /// Of its own, and of no file.
+    pub anonymous_kib: u64,
     pub threads: Vec<Thread>,
 }
 
@@ -45,12 +48,13 @@ impl Usage {
             cpu: threads.iter().map(|thread| thread.cpu).sum(),
             rss_kib: field(&memory, "Rss:"),
             pss_kib: field(&memory, "Pss:"),
+            anonymous_kib: field(&memory, "Anonymous:"),
             threads,
         }
     }
 }
 
-/// CPU seconds of a process so far.
+/// CPU seconds of a process so far; none of one that has ended.
 #[allow(clippy::cast_precision_loss)]
 pub fn cpu_of(pid: Pid) -> f64 {
     threads(pid).values().map(|(_, cpu_ns, _)| *cpu_ns as f64 / 1e9).sum()
@@ -58,8 +62,8 @@ pub fn cpu_of(pid: Pid) -> f64 {
 
 /// Name, nanoseconds on a core and voluntary switches of each thread.
 fn threads(pid: Pid) -> BTreeMap<String, (String, u64, u64)> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
-    let figures = tasks.filter_map(|task| {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let figures = tasks.into_iter().flatten().filter_map(|task| {
         let path = task.ok()?.path();
         let file = |name: &str| fs::read_to_string(path.join(name)).ok();
         let cpu_ns = file("schedstat")?.split(' ').next()?.parse().ok()?;
