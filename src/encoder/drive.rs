@@ -110,9 +110,11 @@ const BEHIND_MARGIN_FRAMES: u64 = 4;
 
 impl Feed {
     /// True: the frame is left out, since it would be late as well. That goes on until what the encoder has in hand is so
-    /// little that a new frame comes in time.
+    /// little that a new frame comes in time. One that has nothing in hand is given what there is: with a small cushion
+    /// nothing could be sooner.
     fn skips(&self, number: u64, aired: u64, in_hand: usize) -> bool {
-        self.late_in_row >= BEHIND_AFTER_FRAMES && number < aired + in_hand as u64 + BEHIND_MARGIN_FRAMES
+        let is_late = number < aired + in_hand as u64 + BEHIND_MARGIN_FRAMES;
+        self.late_in_row >= BEHIND_AFTER_FRAMES && in_hand > LOOK_AHEAD_FRAMES && is_late
     }
 }
 
@@ -633,6 +635,8 @@ mod tests {
             (42, 154, 100, 50, false),
             (9999, 124, 100, 200, true), // nothing until it has less in hand
             (9999, 124, 100, 20, false),
+            (9999, 101, 100, 1, false),
+            (9999, 101, 100, 2, true),
         ] {
             let feed = Feed { late_in_row, ..Feed::default() };
             assert_eq!(feed.skips(number, aired, in_hand), skips, "{late_in_row} {number} {aired} {in_hand}");

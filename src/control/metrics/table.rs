@@ -151,6 +151,7 @@ pub(super) const TABLE: &[Row] = &[
     of(MP3, counter("/mp3_buffer/overflow_count", "tower_queue_overflow_frames_total", OVERFLOW)),
     of(LIVE, counter("/live/overflows", "tower_queue_overflow_frames_total", OVERFLOW)),
     gauge("/listeners/now", "tower_listeners", "Who listens now."),
+    ms("/listeners/batch_ms", "tower_batch_seconds", "Sound that a listener gets in one send."),
     gauge("/listeners/peak", "tower_listeners_peak", "Most at once since the start."),
     counter("/listeners/total", "tower_listeners_total", "All who came."),
     counter(

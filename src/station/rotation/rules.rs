@@ -94,6 +94,9 @@ impl Weight {
         if folder.is_empty() {
             return Err(wrong("the folder has no name (the top of the music folders is \".\")"));
         }
+        if folder.chars().any(char::is_control) {
+            return Err(wrong("the folder's name has a control character"));
+        }
         if folder.contains('=') {
             return Err(wrong("there is more than one \"=\""));
         }
@@ -267,6 +270,7 @@ mod tests {
             ("Rock=+1", "from 0 to 100"),
             ("Rock=", "from 0 to 100"),
             ("Rock=99999999999999999999", "from 0 to 100"),
+            ("Ro\u{b}ck=2", "control character"),
             ("Rock/Punk=2", "at the top of a music folder"),
         ] {
             let error = Weight::parse(text).expect_err(text);
@@ -353,7 +357,7 @@ mod tests {
     }
 
     fn folder_name() -> impl Strategy<Value = String> {
-        "[^=/,\\s]([^=/,]{0,10}[^=/,\\s])?"
+        "[^=/,\\s\\p{Cc}]([^=/,\\p{Cc}]{0,10}[^=/,\\s\\p{Cc}])?"
     }
 
     proptest! {
