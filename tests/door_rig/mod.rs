@@ -184,6 +184,17 @@ impl Rig {
         read_to_end(&mut stream)
     }
 
+    /// Tells it what plays, as a station does: the event's `metadata`.
+    pub fn say(&self, metadata: &serde_json::Value) {
+        let event = serde_json::json!({"event_type": "song_playing", "metadata": metadata}).to_string();
+        let reply = self.ask_locally(&format!(
+            "POST /tower/events/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{event}",
+            event.len()
+        ));
+        assert!(reply.starts_with("HTTP/1.1 204 "), "{reply}");
+    }
+
     /// A listener whose response head has been read.
     pub fn listen(&self) -> TcpStream {
         let mut stream = self.connect();
