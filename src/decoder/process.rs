@@ -13,13 +13,9 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::{FcntlArg, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        eventfd::EventFd,
-        signal::{Signal, killpg},
-    },
-    unistd::Pid,
+    sys::eventfd::EventFd,
 };
 
 use super::{check::check, command::Job, error::DecodeError, words::Words};
@@ -27,7 +23,7 @@ use crate::{
     encoder::stderr::StderrLines,
     frame::{CHANNELS, STATION_FRAME_BYTES},
     limits::{DECODER_EXIT_MS, DECODER_PIPE_BYTES},
-    sys::child::PidFd,
+    sys::child::{PidFd, end_group, set_nonblocking},
 };
 
 /// One wait is never longer, and never counts for more: a process that was frozen
@@ -130,7 +126,7 @@ impl<'a> Process<'a> {
         // Before anything is in it, or it could not shrink.
         let bytes = i32::try_from(DECODER_PIPE_BYTES).unwrap_or(i32::MAX);
         fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(bytes))?;
-        unblock(&stdout)?;
+        set_nonblocking(&stdout)?;
         let mut command = job.command();
         command.stdout(theirs);
         let mut child = command.spawn()?;
@@ -138,7 +134,7 @@ impl<'a> Process<'a> {
         drop(command);
         let pidfd = PidFd::open(child.id());
         let stderr = child.stderr.take();
-        match pidfd.and_then(|pidfd| stderr.as_ref().map_or(Ok(()), unblock).map(|()| pidfd)) {
+        match pidfd.and_then(|pidfd| stderr.as_ref().map_or(Ok(()), set_nonblocking).map(|()| pidfd)) {
             Ok(pidfd) => {
                 let stderr = stderr.map(StderrLines::new);
                 Ok(Self { job, child, pidfd, stdout, stderr, words: Words::default(), reaped: false })
@@ -253,16 +249,9 @@ impl<'a> Process<'a> {
 
 impl Drop for Process<'_> {
     fn drop(&mut self) {
-        // The id of one that was reaped may be another's by now.
-        if self.reaped {
-            return;
+        if !self.reaped {
+            end_group(&mut self.child);
         }
-        // The group too: a script around FFmpeg has started one.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -276,9 +265,4 @@ fn wait<const N: usize>(fds: [BorrowedFd; N], within: Duration) -> io::Result<[b
         Err(Errno::EINTR) => Ok([false; N]),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn unblock(fd: &impl AsFd) -> io::Result<()> {
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(())
 }

@@ -3,18 +3,15 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     process::{ChildStderr, Stdio},
 };
 
-use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::{child::Spawned, command::EncoderCommand};
 use crate::sys::{
-    child::{PidFd, prepare},
+    child::{PidFd, prepare, set_nonblocking},
     thread::nice_of,
 };
 
@@ -42,10 +39,4 @@ pub fn launch(command: &EncoderCommand, generation: u64) -> io::Result<(Spawned,
     set_nonblocking(&stdout)?;
     set_nonblocking(&stderr)?;
     Ok((Spawned { generation, pid, nice: nice_of(pid), pidfd, stdin, stdout }, stderr))
-}
-
-fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
-    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
 }

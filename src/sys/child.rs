@@ -11,7 +11,13 @@ use std::{
         fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
         unix::process::CommandExt,
     },
-    process::Command,
+    process::{Child, Command},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 
 /// Prepares `command` as the module says. A nice value that is refused leaves
@@ -41,6 +47,26 @@ fn in_child(parent: u32, nice: i32) -> io::Result<()> {
         // Every descriptor of ours is close-on-exec; this covers those of libraries.
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
+    Ok(())
+}
+
+/// Ends a child and its group, for a script around a program has started that one, and reaps it. Not for one that was
+/// reaped already: its id, which names the group, may be another's by then.
+pub fn end_group(child: &mut Child) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Reads and writes of `fd` wait for nothing from now on.
+///
+/// # Errors
+/// As `fcntl` has them.
+pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
 }
 

@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 use super::{command::command, source::Source};
-use crate::encoder::stderr::StderrLines;
+use crate::{
+    encoder::stderr::StderrLines,
+    sys::child::{end_group, set_nonblocking},
+};
 
 /// One that has closed its output has this long to end by itself, in hundredths of a second.
 const EXIT_TURNS: u32 = 50;
@@ -37,9 +36,9 @@ impl PullChild {
         let mut child = command.spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let prepared = match (stdout, stderr) {
-            (Some(stdout), Some(stderr)) => {
-                unblock(&stdout).and_then(|()| unblock(&stderr)).map(|()| (stdout, StderrLines::new(stderr)))
-            }
+            (Some(stdout), Some(stderr)) => set_nonblocking(&stdout)
+                .and_then(|()| set_nonblocking(&stderr))
+                .map(|()| (stdout, StderrLines::new(stderr))),
             _ => Err(io::Error::other("no pipe to it")),
         };
         let told = prepared.and_then(|pipes| match (list, child.stdin.take()) {
@@ -119,18 +118,7 @@ pub(super) fn ending(status: ExitStatus) -> String {
 }
 
 fn end(child: &mut Child) {
-    // The id of one that was reaped may be another's by now.
     if let Ok(None) = child.try_wait() {
-        // The group too: a script around FFmpeg has started one.
-        if let Ok(pid) = i32::try_from(child.id()) {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = child.kill();
-        let _ = child.wait();
+        end_group(child);
     }
-}
-
-fn unblock(fd: &impl AsFd) -> io::Result<()> {
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(())
 }
