@@ -32,6 +32,8 @@ use crate::{
 
 /// Levels have this distance.
 const LOOK: Duration = Duration::from_millis(100);
+/// With nobody there, the status for who comes next is made once in so many looks.
+const IDLE_LOOKS: u64 = 10;
 /// The whole status goes out at least once in so many looks.
 const STATUS_LOOKS: u64 = 50;
 
@@ -89,6 +91,10 @@ impl Feed {
             self.say(&message("told", told));
         }
         self.looks += 1;
+        let nobody = self.stats.subscribers.get() == 0;
+        if nobody && fresh.is_empty() && !self.looks.is_multiple_of(IDLE_LOOKS) {
+            return;
+        }
         let status = serde_json::to_value(self.plane.status_now()).unwrap_or_default();
         let changing = changing(&status);
         if changing != self.last || !fresh.is_empty() || self.looks.is_multiple_of(STATUS_LOOKS) {
